@@ -1,0 +1,205 @@
+"""File system types, mounts, and the state of the vfs (NetBSD: vfs_mount.c, vfs_init.c, sys/mount.h)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_FORCE, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
+from rumpfs.abi.stat import STATVFS, makedev
+from rumpfs.base.copy import CopyInStr, Request
+from rumpfs.base.errors import VfsError
+from rumpfs.base.memory import Memory
+from rumpfs.vfs.cred import ROOT, Cred
+from rumpfs.vfs.namecache import NameCache
+from rumpfs.vfs.specfs import Devsw
+from rumpfs.vfs.vnode import Vnode, vref, vrele
+
+
+class StatVfs(NamedTuple):
+    """What a file system knows of its space, in units of `frsize` (struct statvfs)."""
+
+    bsize: int
+    frsize: int
+    iosize: int
+    blocks: int
+    bfree: int
+    bavail: int
+    bresvd: int
+    files: int
+    ffree: int
+    favail: int
+    fresvd: int
+
+
+class Mount:
+    """One mounted file system. File systems subclass it."""
+
+    def __init__(self, op: VfsOps, flags: int) -> None:
+        self.mnt_op = op
+        self.mnt_flag = flags
+        self.mnt_busy = 0  # uses of its vnodes (vref)
+        self.mnt_vnodecovered: Vnode | None = None
+        self.mnt_onto = b""
+        self.mnt_from = b""
+        self.mnt_owner = 0
+        self.mnt_fsid = (0, 0)
+        self.mnt_root: Vnode
+
+    def statvfs(self) -> StatVfs:
+        """Return the space figures (VFS_STATVFS)."""
+        raise VfsError(errno.EOPNOTSUPP)
+
+    def sync(self) -> None:
+        """Bring everything to stable storage (VFS_SYNC)."""
+
+    def unmount(self, flags: int) -> None:
+        """Flush and give up the device (VFS_UNMOUNT); called when nothing uses the mount, or with MNT_FORCE."""
+
+    def pack_statvfs(self) -> bytes:
+        """Return the 2256-byte struct statvfs."""
+        st = self.statvfs()
+        return STATVFS.pack(
+            self.mnt_flag & MNT_VISFLAGMASK, *st, 0, 0, 0, 0,
+            self.mnt_fsid[0] & 0xFFFFFFFF | self.mnt_fsid[1] << 32, self.mnt_fsid[0] & 0xFFFFFFFF, 255,
+            self.mnt_owner, self.mnt_op.name, self.mnt_onto, self.mnt_from,
+        )  # fmt: skip
+
+
+#: the body of a mount: it may copy in what its arguments point to, and returns the new mount
+MountBody = Generator[Request, Any, Mount]
+
+
+@dataclass(frozen=True, slots=True)
+class MountArgs:
+    """What mount(2) passes to a file system.
+
+    Args:
+        caller: the process, for looking up fspec.
+        flags: MNT_ flags.
+        data: the argument structure as copied in; None when the caller gave none.
+        path: address of the mount point's name, as the caller gave it.
+    """
+
+    caller: Any
+    flags: int
+    data: bytes | None
+    path: int
+
+    def unpack(self, layout: Any) -> tuple[Any, ...]:
+        """Decode the argument structure. Errors: EINVAL when it is missing or short."""
+        if self.data is None or len(self.data) < layout.size:
+            raise VfsError(errno.EINVAL, "mount arguments missing or short")
+        fields: tuple[Any, ...] = layout.unpack_from(self.data)
+        return fields
+
+    def names(self, mp: Mount, fspec: int | bytes) -> Generator[Request, Any, None]:
+        """Fill in f_mntonname and f_mntfromname (vfs_subr.c: set_statvfs_info).
+
+        Args:
+            fspec: the address of the source's name, or the name itself.
+        """
+        mp.mnt_onto = yield CopyInStr(self.path, VFS_MNAMELEN - 1)
+        mp.mnt_from = fspec if isinstance(fspec, bytes) else (yield CopyInStr(fspec, VFS_MNAMELEN - 1))
+
+
+class VfsOps:
+    """A file system type. Subclasses set `name` and implement `mount`."""
+
+    name: bytes
+    #: size of the argument structure, used when the caller gives data without a length
+    args_size = 0
+
+    def mount(self, vfs: Vfs, args: MountArgs) -> MountBody:
+        """Mount (VFS_MOUNT). Errors: EINVAL, ENOTBLK, ENXIO, EBUSY, EACCES, EROFS."""
+        raise VfsError(errno.EOPNOTSUPP)
+        yield
+
+
+class Vfs:
+    """The mounts of one kernel, its file system types and its device drivers.
+
+    Args:
+        memory: where caches and tmpfs account for their bytes.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.types: dict[bytes, VfsOps] = {}
+        self.mountlist: list[Mount] = []
+        self.devsw = Devsw()
+        self.namecache = NameCache(memory)
+        self.rootvnode: Vnode
+        self._mntid = 0
+
+    def attach(self, op: VfsOps) -> None:
+        """Enter a file system type (vfs_attach). Errors: EEXIST."""
+        if op.name in self.types:
+            raise VfsError(errno.EEXIST, f"file system {op.name.decode()} is already there")
+        self.types[op.name] = op
+
+    def detach(self, name: bytes) -> None:
+        """Take a file system type out (vfs_detach). Errors: ENOENT, EBUSY while it is mounted."""
+        if name not in self.types:
+            raise VfsError(errno.ENOENT)
+        if any(mp.mnt_op.name == name for mp in self.mountlist):
+            raise VfsError(errno.EBUSY)
+        del self.types[name]
+
+    def getnewfsid(self, mp: Mount) -> None:
+        """Give a mount without a device its file system id (vfs_subr.c: vfs_getnewfsid)."""
+        number = makefstype(mp.mnt_op.name)
+        self._mntid += 1
+        mp.mnt_fsid = (makedev(number & 0xFF, self._mntid & 0xFF), number)
+
+    def mount_root(self, mp: Mount) -> None:
+        """Make `mp` the root file system."""
+        mp.mnt_onto = b"/"
+        self.mountlist.append(mp)
+        self.rootvnode = mp.mnt_root
+        vref(mp.mnt_root)
+
+    def enter(self, mp: Mount, covered: Vnode, cred: Cred = ROOT) -> None:
+        """Put `mp` on the directory `covered` (vfs_mount.c: mount_domount)."""
+        mp.mnt_vnodecovered = covered
+        mp.mnt_owner = cred.euid
+        vref(covered)
+        covered.v_mountedhere = mp
+        self.mountlist.append(mp)
+
+    def dounmount(self, mp: Mount, flags: int) -> None:
+        """Unmount (vfs_mount.c: dounmount).
+
+        Errors:
+            EINVAL: the root file system.
+            EBUSY: files, working directories or mounts in it are in use, without MNT_FORCE.
+        """
+        covered = mp.mnt_vnodecovered
+        if covered is None:
+            raise VfsError(errno.EINVAL)
+        if mp.mnt_busy and not flags & MNT_FORCE:
+            raise VfsError(errno.EBUSY)
+        if any(
+            below.mnt_vnodecovered is not None and below.mnt_vnodecovered.v_mount is mp
+            for below in self.mountlist
+        ):
+            raise VfsError(errno.EBUSY)
+        mp.unmount(flags)
+        self.namecache.purge_mount(mp)
+        self.mountlist.remove(mp)
+        covered.v_mountedhere = None
+        mp.mnt_vnodecovered = None
+        vrele(covered)
+
+    def sync(self) -> None:
+        """Sync every mount (vfs_syscalls.c: do_sys_sync)."""
+        for mp in self.mountlist:
+            mp.sync()
+
+    def unmount_all(self) -> None:
+        """Unmount everything, youngest first (vfs_mount.c: vfs_unmountall)."""
+        for mp in reversed(self.mountlist[1:]):
+            self.dounmount(mp, MNT_FORCE)
+        self.sync()
