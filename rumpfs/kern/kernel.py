@@ -1,0 +1,134 @@
+"""The kernel: what its components put together, its processes, its devices, and the way down.
+
+A kernel has no event loop and no thread; front ends call it (see `rumpfs.kern.syscall`) and drive the
+generators that it answers with.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from rumpfs.abi import errno
+from rumpfs.abi.limits import RB_NOSYNC
+from rumpfs.abi.syscalls import KERN, VFS
+from rumpfs.base.component import Component
+from rumpfs.base.errors import VfsError
+from rumpfs.base.memory import Memory
+from rumpfs.dev.etfs import EtfsTable
+from rumpfs.kern import sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process
+from rumpfs.kern.console import ConsoleFile
+from rumpfs.kern.descrip import Filedesc
+from rumpfs.kern.module import ModuleTable
+from rumpfs.kern.proc import PidTable, Proc
+from rumpfs.kern.syscall import Sysent, sysent
+from rumpfs.vfs.mount import Vfs
+
+log = logging.getLogger(__name__)
+
+#: the modules whose bodies the table of system calls is bound to
+BODIES = (sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process)
+
+
+class Kernel:
+    """One kernel.
+
+    Args:
+        ncpu: virtual processors that it shows.
+        memlimit: bytes that it may allocate; None: no limit.
+        verbose: whether `console` gets the boot messages.
+        console: takes what the kernel and its processes print.
+    """
+
+    def __init__(
+        self, ncpu: int, memlimit: int | None, verbose: bool, console: Callable[[bytes], None]
+    ) -> None:
+        self.ncpu = ncpu
+        self.verbose = verbose
+        self.console = console
+        self.memory = Memory(memlimit)
+        self.components: dict[str, Component] = {}
+        self.vfs: Vfs | None = None
+        self.etfs = EtfsTable()
+        self.modules = ModuleTable(self)
+        self.pids = PidTable()
+        self.howto: int | None = None  # how it was halted
+        self._parked: dict[bytes, Proc] = {}
+        self.sysent: list[Sysent | None] = []
+        self.initproc: Proc
+
+    def print(self, text: str) -> None:
+        """Print a line on the console."""
+        self.console(text.encode(errors="surrogateescape") + b"\n")
+
+    # --- boot and halt --------------------------------------------------------------------------
+
+    def add(self, component: Component) -> None:
+        """Take a component in, to be initialised by `boot`. A second one of that name is ignored."""
+        self.components.setdefault(component.name, component)
+
+    def boot(self) -> None:
+        """Initialise the components in the order of their phases, and make init."""
+        for component in sorted(self.components.values(), key=lambda c: c.phase):
+            component.init(self)
+            if self.verbose:
+                self.print(f"component {component.name} initialised")
+        self.sysent = sysent({KERN, VFS} if self.vfs is not None else {KERN})
+        self.initproc = Proc(self, None, Filedesc())
+        self.initproc.set_comm(b"rumplocal")
+
+    def reboot(self, howto: int) -> None:
+        """Sync and unmount, unless RB_NOSYNC is in `howto`; then the front ends end (cpu_reboot)."""
+        self.print("rump kernel halting...")
+        if not howto & RB_NOSYNC and self.vfs is not None:
+            try:
+                self.vfs.unmount_all()
+            except VfsError as error:
+                log.error("unmount at halt: %s", error)
+        self.etfs.close_all()
+        self.howto = howto
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def spawn(self, comm: bytes) -> Proc:
+        """Make the process of a new client: a child of init with the console on 0, 1 and 2."""
+        fd = Filedesc()
+        console = ConsoleFile(self.console)
+        for _ in range(3):
+            fd.alloc(console)
+        p = Proc(self, self.initproc, fd)
+        p.set_comm(comm)
+        return p
+
+    def prefork(self, p: Proc) -> bytes:
+        """Park a copy of a process and return the cookie it is claimed with (16 bytes)."""
+        cookie = secrets.token_bytes(16)
+        self._parked[cookie] = Proc(self, p, p.fd.copy())
+        return cookie
+
+    def fork(self, cookie: bytes) -> Proc:
+        """Return the process that a cookie stands for; each is good for once. Errors: ESRCH.
+
+        As in NetBSD the claimed process is a child of the parked one, which goes: its parent is init.
+        """
+        parked = self._parked.pop(cookie, None)
+        if parked is None:
+            raise VfsError(errno.ESRCH)
+        p = Proc(self, parked, parked.fd)
+        p.ppid = 1
+        parked.set_fd(Filedesc())
+        parked.exit()
+        return p
+
+    def forget(self, cookie: bytes) -> None:
+        """Drop a parked process. Errors: ESRCH."""
+        parked = self._parked.pop(cookie, None)
+        if parked is None:
+            raise VfsError(errno.ESRCH)
+        parked.exit()
+
+    def exec(self, p: Proc, comm: bytes) -> None:
+        """A process has a new image: close what is marked so, and take the new name."""
+        p.fd.exec()
+        p.set_comm(comm)

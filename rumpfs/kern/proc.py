@@ -1,0 +1,125 @@
+"""Processes (NetBSD: kern_proc.c, and rump's lwproc.c)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rumpfs.abi import errno
+from rumpfs.abi.fcntl import AT_FDCWD
+from rumpfs.abi.limits import MAXCOMLEN
+from rumpfs.base.errors import VfsError
+from rumpfs.kern.descrip import File, Filedesc, VnodeFile
+from rumpfs.vfs.cred import ROOT, Cred
+from rumpfs.vfs.vnode import VDIR, Vnode, vref, vrele
+
+if TYPE_CHECKING:
+    from rumpfs.kern.kernel import Kernel
+
+CMASK = 0o022  # sys/sys/param.h: the umask of init
+PID_TABLE = 32  # kern_proc.c: INITIAL_PID_TABLE_SIZE
+
+
+class Proc:
+    """A process of a client; a connection is one.
+
+    Args:
+        kernel: the kernel it runs in.
+        parent: whose directories, credentials and umask it gets; None for init.
+        fd: its descriptors.
+    """
+
+    __slots__ = ("comm", "cred", "cwd", "fd", "fget", "in_exec", "kernel", "pid", "ppid", "rdir", "umask")
+
+    comm: bytes
+    umask: int
+    cwd: Vnode
+    rdir: Vnode
+
+    def __init__(self, kernel: Kernel, parent: Proc | None, fd: Filedesc) -> None:
+        self.kernel = kernel
+        self.pid = kernel.pids.alloc()
+        self.ppid = 1 if parent is None else parent.pid
+        self.comm = b"" if parent is None else parent.comm
+        self.cred: Cred = ROOT if parent is None else parent.cred
+        self.umask = CMASK if parent is None else parent.umask
+        self.set_fd(fd)
+        self.in_exec = False
+        if kernel.vfs is not None:
+            self.cwd = kernel.vfs.rootvnode if parent is None else parent.cwd
+            self.rdir = kernel.vfs.rootvnode if parent is None else parent.rdir
+            vref(self.cwd)
+            vref(self.rdir)
+
+    def set_fd(self, fd: Filedesc) -> None:
+        """Use the descriptor table `fd`; `fget(fd, mode)` is then its `get`."""
+        self.fd = fd
+        self.fget = fd.get
+
+    def set_comm(self, comm: bytes) -> None:
+        """Set the command name (p_comm, cut as NetBSD cuts it)."""
+        self.comm = comm[:MAXCOMLEN]
+
+    def chdir(self, vp: Vnode) -> None:
+        """Make `vp` the working directory. Errors: ENOTDIR."""
+        if vp.v_type != VDIR:
+            raise VfsError(errno.ENOTDIR)
+        vref(vp)
+        vrele(self.cwd)
+        self.cwd = vp
+
+    def chroot(self, vp: Vnode) -> None:
+        """Make `vp` the root directory that the process sees. Errors: ENOTDIR."""
+        if vp.v_type != VDIR:
+            raise VfsError(errno.ENOTDIR)
+        vref(vp)
+        vrele(self.rdir)
+        self.rdir = vp
+        self.chdir(vp)
+
+    def directory(self, fd: int) -> Vnode | None:
+        """Return where the relative path of an *at call starts; None: at the working directory.
+
+        Errors: EBADF, EINVAL (no vnode).
+        """
+        if fd == AT_FDCWD:
+            return None
+        return self.vnode(fd)
+
+    def vnode(self, fd: int) -> Vnode:
+        """Return the vnode behind a descriptor. Errors: EBADF, EINVAL (no vnode)."""
+        return self.vnode_file(fd).f_vnode
+
+    def vnode_file(self, fd: int, number: int = errno.EINVAL) -> VnodeFile:
+        """Return the vnode file behind a descriptor. Errors: EBADF; `number` for what is no vnode."""
+        fp: File = self.fget(fd)
+        if not isinstance(fp, VnodeFile):
+            raise VfsError(number)
+        return fp
+
+    def exit(self) -> None:
+        """End: close every descriptor, leave the directories, free the pid (kern_exit.c: exit1)."""
+        self.fd.close_all()
+        if self.kernel.vfs is not None:
+            vrele(self.cwd)
+            vrele(self.rdir)
+        self.kernel.pids.free(self.pid)
+
+
+class PidTable:
+    """Process numbers: freed ones are reissued late, and grown by the table's size (kern_proc.c)."""
+
+    def __init__(self) -> None:
+        self._size = PID_TABLE
+        self._free: deque[int] = deque(range(1, PID_TABLE))
+
+    def alloc(self) -> int:
+        """Return a number that is not in use."""
+        if not self._free:
+            self._free.extend(range(self._size, 2 * self._size))
+            self._size *= 2
+        return self._free.popleft()
+
+    def free(self, pid: int) -> None:
+        """Give a number back."""
+        self._free.append(pid + self._size)

@@ -1,0 +1,132 @@
+"""Mounting (NetBSD: vfs_syscalls.c, vfs_mount.c)."""
+
+from __future__ import annotations
+
+
+from rumpfs.abi import errno
+from rumpfs.abi.limits import PATH_MAX, RB_STRING
+from rumpfs.abi.mount import (
+    MNT_BASIC_FLAGS,
+    MNT_EXPORTED,
+    MNT_FORCE,
+    MNT_GETARGS,
+    MNT_IGNORE,
+    MNT_UPDATE,
+    VFS_MAX_MOUNT_DATA,
+    VFS_NAMELEN,
+)
+from rumpfs.abi.stat import STATVFS
+from rumpfs.base.copy import Body, CopyIn, CopyInStr, CopyOut
+from rumpfs.base.errors import VfsError
+from rumpfs.kern.proc import Proc
+from rumpfs.kern.syscall import syscall
+from rumpfs.vfs.mount import Mount, MountArgs, Vfs
+from rumpfs.vfs.namei import namei
+from rumpfs.vfs.vnode import VDIR, vref, vrele
+
+_BOOTSTR_MAX = 128  # kern_xxx.c: sys_reboot
+
+
+def _vfs(p: Proc) -> Vfs:
+    assert p.kernel.vfs is not None
+    return p.kernel.vfs
+
+
+@syscall("__mount50", raw=True)
+def sys_mount(p: Proc, type_: int, path: int, flags: int, data: int, data_len: int) -> Body:
+    """Mount a file system.
+
+    Errors: EPERM, those of namei, ENODEV (type), EOPNOTSUPP (MNT_UPDATE, MNT_GETARGS), EINVAL (data,
+    flags), ENOTDIR, and those of the file system.
+    """
+    vfs = _vfs(p)
+    if p.cred.euid:
+        raise VfsError(errno.EPERM)
+    covered = namei(p, (yield CopyInStr(path, PATH_MAX)))
+    if flags & (MNT_UPDATE | MNT_GETARGS):
+        raise VfsError(errno.EOPNOTSUPP)
+    name = yield CopyInStr(type_, VFS_NAMELEN)
+    op = vfs.types.get(b"ffs" if name == b"ufs" else name)
+    if op is None:
+        raise VfsError(errno.ENODEV)
+    args = None
+    if data:
+        length = data_len or op.args_size
+        if not 0 < length <= VFS_MAX_MOUNT_DATA:
+            raise VfsError(errno.EINVAL)
+        args = yield CopyIn(data, length)
+    if covered.v_type != VDIR:
+        raise VfsError(errno.ENOTDIR)
+    if flags & MNT_EXPORTED:
+        raise VfsError(errno.EINVAL)
+    flags &= MNT_BASIC_FLAGS | MNT_FORCE | MNT_IGNORE
+    vref(covered)
+    try:
+        mp = yield from op.mount(vfs, MountArgs(p, flags & ~MNT_FORCE, args, path))
+        try:
+            again = yield CopyInStr(path, PATH_MAX)
+            if namei(p, again) is not covered or covered.v_mountedhere is not None:
+                raise VfsError(errno.EBUSY)
+        except VfsError:
+            mp.unmount(MNT_FORCE)
+            raise
+        vfs.enter(mp, covered, p.cred)
+    finally:
+        vrele(covered)
+    return 0
+
+
+@syscall("unmount")
+def sys_unmount(p: Proc, path: bytes, flags: int) -> int:
+    """Unmount a file system. Errors: EPERM, those of namei; EINVAL (no mount point, the root), EBUSY."""
+    vp = namei(p, path, False)
+    if p.cred.euid:
+        raise VfsError(errno.EPERM)
+    if vp is not vp.v_mount.mnt_root:
+        raise VfsError(errno.EINVAL)
+    _vfs(p).dounmount(vp.v_mount, flags)
+    return 0
+
+
+@syscall("statvfs1")
+def sys_statvfs1(p: Proc, path: bytes, flags: int) -> bytes:
+    """Return struct statvfs of a path's file system. Errors: those of namei; EIO."""
+    return namei(p, path).v_mount.pack_statvfs()
+
+
+@syscall("fstatvfs1")
+def sys_fstatvfs1(p: Proc, fd: int, flags: int) -> bytes:
+    """Return struct statvfs of an open file's file system. Errors: EBADF, EINVAL, EIO."""
+    return p.vnode(fd).v_mount.pack_statvfs()
+
+
+@syscall("getvfsstat", raw=True)
+def sys_getvfsstat(p: Proc, buf: int, bufsize: int, flags: int) -> Body:
+    """Store struct statvfs of every mount, root first, and return their number. Errors: EFAULT, EIO."""
+    mounts: list[Mount] = _vfs(p).mountlist
+    if not buf:
+        return len(mounts)
+    fitting = mounts[: bufsize // STATVFS.size]
+    if fitting:
+        yield CopyOut(buf, b"".join(mp.pack_statvfs() for mp in fitting))
+    return len(fitting)
+
+
+@syscall("sync")
+def sys_sync(p: Proc) -> int:
+    """Bring every file system to stable storage."""
+    _vfs(p).sync()
+    return 0
+
+
+@syscall("reboot", raw=True)
+def sys_reboot(p: Proc, opt: int, bootstr: int) -> Body:
+    """Halt the kernel (kern_xxx.c, kern_reboot.c). Errors: EPERM, EFAULT (RB_STRING)."""
+    if p.cred.euid:
+        raise VfsError(errno.EPERM)
+    if opt & RB_STRING:
+        yield CopyInStr(bootstr, _BOOTSTR_MAX)
+    p.kernel.reboot(opt)
+    return 0
+
+

@@ -1,0 +1,166 @@
+"""Opening files, directories of a process, positions (NetBSD: vfs_syscalls.c, vfs_vnops.c: vn_open)."""
+
+from __future__ import annotations
+
+from rumpfs.abi import errno
+from rumpfs.abi.fcntl import (
+    FREAD,
+    FWRITE,
+    O_ACCMODE,
+    O_CLOEXEC,
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_NOFOLLOW,
+    O_TRUNC,
+)
+from rumpfs.abi.mount import MNT_NODEV, MNT_RDONLY
+from rumpfs.abi.stat import ALLPERMS, S_IFREG, S_ISTXT
+from rumpfs.base.copy import Data
+from rumpfs.base.errors import VfsError
+from rumpfs.kern.descrip import DeviceFile, VnodeFile, accmode
+from rumpfs.kern.proc import Proc
+from rumpfs.kern.syscall import syscall
+from rumpfs.vfs.cred import VREAD, VWRITE
+from rumpfs.vfs.namei import check_modify, namei, nameiat
+from rumpfs.vfs.vnode import VBLK, VCHR, VDIR, VFIFO, VLNK, VREG, VSOCK, SetAttr, Vnode
+
+GETDENTS_MAX = 65536  # MAXBSIZE: what one getdents returns at most
+
+
+@syscall("open")
+def sys_open(p: Proc, path: bytes, flags: int, mode: int) -> int:
+    """Open a file. Errors: those of openat."""
+    return do_open(p, None, path, flags, mode)
+
+
+@syscall("openat")
+def sys_openat(p: Proc, fd: int, path: bytes, flags: int, mode: int) -> int:
+    """Open a file below a directory.
+
+    Errors: EINVAL (access mode 3; O_CREAT with O_DIRECTORY), EMFILE, those of namei, EEXIST (O_EXCL),
+    EFTYPE (O_NOFOLLOW and a link), EOPNOTSUPP (socket, FIFO), ENOTDIR (O_DIRECTORY), EACCES, EISDIR, EROFS, ENXIO.
+    """
+    return do_open(p, p.directory(fd) if path[:1] != b"/" else None, path, flags, mode)
+
+
+def do_open(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> int:
+    """Open `path` relative to `at` and return the descriptor (vfs_syscalls.c: do_open)."""
+    if flags & O_ACCMODE == O_ACCMODE or flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY:
+        raise VfsError(errno.EINVAL)
+    p.fd.slot()
+    access = accmode(flags)
+    if flags & O_CREAT:
+        vp, created = _open_create(p, at, path, flags, mode)
+    else:
+        vp, created = namei(p, path, not flags & O_NOFOLLOW, at), False
+    if not created:
+        check_open(p, vp, flags, access)
+        if flags & O_TRUNC and vp.v_type == VREG:
+            vp.setattr(SetAttr(size=0), p.cred)
+    flag = flags & ~(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY) | access
+    vp.open(flag, p.cred)
+    if vp.v_type == VBLK or vp.v_type == VCHR:
+        if vp.v_mount.mnt_flag & MNT_NODEV or p.kernel.vfs is None:
+            raise VfsError(errno.ENXIO)
+        return p.fd.alloc(
+            DeviceFile(vp, flag, p.kernel.vfs.devsw.open(vp, access)), cloexec=bool(flags & O_CLOEXEC)
+        )
+    return p.fd.alloc(VnodeFile(vp, flag), cloexec=bool(flags & O_CLOEXEC))
+
+
+def _open_create(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> tuple[Vnode, bool]:
+    nd = nameiat(p, path, at, follow=not flags & (O_EXCL | O_NOFOLLOW))
+    if nd.vp is not None:
+        if flags & O_EXCL:
+            raise VfsError(errno.EEXIST)
+        return nd.vp, False
+    if nd.slash:
+        raise VfsError(errno.ENOENT)
+    check_modify(nd.dvp, p.cred)
+    return nd.dvp.create(nd.name, mode & ~p.umask & ALLPERMS & ~S_ISTXT | S_IFREG, p.cred), True
+
+
+def check_open(p: Proc, vp: Vnode, flags: int, access: int) -> None:
+    """Check that an existing object may be opened so (vfs_vnops.c: vn_open, vn_openchk)."""
+    vtype = vp.v_type
+    if vtype == VLNK:
+        raise VfsError(errno.EFTYPE)
+    if vtype == VSOCK or vtype == VFIFO:
+        raise VfsError(errno.EOPNOTSUPP)
+    if flags & O_DIRECTORY and vtype != VDIR:
+        raise VfsError(errno.ENOTDIR)
+    if access & FREAD:
+        vp.access(VREAD, p.cred)
+    if access & FWRITE or flags & O_TRUNC:
+        if vtype == VDIR:
+            raise VfsError(errno.EISDIR)
+        if vtype == VREG and vp.v_mount.mnt_flag & MNT_RDONLY:
+            raise VfsError(errno.EROFS)
+        vp.access(VWRITE, p.cred)
+
+
+@syscall("lseek")
+def sys_lseek(p: Proc, fd: int, offset: int, whence: int) -> int:
+    """Move the file's offset and return it. Errors: EBADF, ESPIPE, EINVAL."""
+    return p.vnode_file(fd, errno.ESPIPE).seek(offset, whence)
+
+
+@syscall("__getdents30")
+def sys_getdents(p: Proc, fd: int, count: int) -> Data:
+    """Read directory entries. Errors: EBADF, EINVAL (no directory), EIO."""
+    fp = p.vnode_file(fd)
+    if not fp.f_flag & FREAD:
+        raise VfsError(errno.EBADF)
+    return fp.readdir(min(count, GETDENTS_MAX))
+
+
+@syscall("fsync", "fdatasync")
+def sys_fsync(p: Proc, fd: int) -> int:
+    """Bring a file to stable storage. Errors: EBADF, EINVAL (no vnode), EIO."""
+    p.vnode_file(fd).fsync()
+    return 0
+
+
+@syscall("chdir")
+def sys_chdir(p: Proc, path: bytes) -> int:
+    """Change the working directory. Errors: those of namei; ENOTDIR, EACCES."""
+    vp = namei(p, path)
+    check_search(p, vp)
+    p.chdir(vp)
+    return 0
+
+
+@syscall("fchdir")
+def sys_fchdir(p: Proc, fd: int) -> int:
+    """Change the working directory to an open one. Errors: EBADF, EINVAL, ENOTDIR, EACCES."""
+    vp = p.vnode(fd)
+    check_search(p, vp)
+    p.chdir(vp)
+    return 0
+
+
+def check_search(p: Proc, vp: Vnode) -> None:
+    """Check that `vp` is a directory that the process may search. Errors: ENOTDIR, EACCES."""
+    if vp.v_type != VDIR:
+        raise VfsError(errno.ENOTDIR)
+    vp.access(0o1, p.cred)
+
+
+@syscall("chroot")
+def sys_chroot(p: Proc, path: bytes) -> int:
+    """Change the root directory. Errors: EPERM, those of namei, ENOTDIR."""
+    if p.cred.euid:
+        raise VfsError(errno.EPERM)
+    p.chroot(namei(p, path))
+    return 0
+
+
+@syscall("umask")
+def sys_umask(p: Proc, newmask: int) -> int:
+    """Set the file creation mask and return the former one."""
+    old = p.umask
+    p.umask = newmask & ALLPERMS
+    return old
+
+

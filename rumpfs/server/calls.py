@@ -1,0 +1,298 @@
+"""System calls of one client: running them, and driving those that ask for memory or sleep."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rumpfs.abi import errno
+from rumpfs.abi.limits import PATH_MAX
+from rumpfs.base.copy import Body, Buffer, CopyIn, CopyInStr, CopyOut, Done, Raise, Request, Sleep
+from rumpfs.base.errors import DiskError, VfsError
+from rumpfs.kern.syscall import Sysent
+from rumpfs.sysproxy import wire
+from rumpfs.sysproxy.connection import ServerConnection
+from rumpfs.sysproxy.events import Answer, Call
+
+if TYPE_CHECKING:
+    from rumpfs.kern.proc import Proc
+    from rumpfs.server.server import Server
+
+log = logging.getLogger(__name__)
+
+_sysresp = wire.SYSRESP_FRAME.pack
+#: replies up to this size are joined and sent as one piece, larger ones go out as they are
+JOIN_MAX = 16384
+#: how often a call that is being aborted may go on asking before it is dropped
+ABORT_TRIES = 16
+
+
+class Pending:
+    """A call that waits: for answers of the client, for an event, or for its output to drain."""
+
+    __slots__ = ("body", "buffer", "calls", "missing", "reqno", "sleep", "string")
+
+    def __init__(self, calls: Calls, reqno: int, body: Body) -> None:
+        self.calls = calls
+        self.reqno = reqno
+        self.body = body
+        self.buffer: bytearray | None = None  # gathers a CopyIn of several pieces
+        self.string = False  # the answer awaited is a string
+        self.missing = 0  # pieces not yet here
+        self.sleep: Sleep | None = None
+
+    def wake(self) -> None:
+        """The event came: go on as soon as the present call is finished."""
+        self.calls.server.ready.append((self, True))
+
+
+class Calls:
+    """The calls of one process that are under way.
+
+    Args:
+        server: whose run queue and timers are used.
+        conn: takes what goes out.
+        p: the process.
+        flush: sends what is in `conn.out`.
+    """
+
+    __slots__ = ("_fetches", "_paths", "conn", "deferred", "flush", "out", "p", "pending", "server", "sysent")
+
+    def __init__(self, server: Server, conn: ServerConnection, p: Proc, flush: Callable[[], None]) -> None:
+        self.server = server
+        self.flush = flush
+        self.conn = conn
+        self.out = conn.out
+        self.p = p
+        self.sysent = p.kernel.sysent
+        # by number of the copy request: calls that want only their path (reqno, call, other slots),
+        # and pieces of what pending calls want (call, offset or -1 for all of it, length)
+        self._paths: dict[int, tuple[int, Sysent, tuple[Any, ...]]] = {}
+        self._fetches: dict[int, tuple[Pending, int, int]] = {}
+        self.pending: set[Pending] = set()
+        self.deferred: list[Pending] = []  # wait until the output has drained
+
+    def __len__(self) -> int:
+        return len(self._paths) + len(self.pending)
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def call(self, event: Call) -> None:
+        """Run a system call, as far as it goes."""
+        reqno, number, args = event
+        try:
+            sysent = self.sysent[number]
+            slots = sysent.unpack(args)  # type: ignore[union-attr]
+        except (IndexError, AttributeError):
+            self.fail(reqno, errno.ENOSYS)
+            return
+        except struct.error:
+            self.fail(reqno, errno.EFAULT)
+            return
+        assert sysent is not None
+        if sysent.path:
+            if slots[0]:
+                self._paths[self.conn.copyin(slots[0], PATH_MAX, True)] = reqno, sysent, slots[1:]
+            else:
+                self.fail(reqno, errno.EFAULT)
+            return
+        self.run(reqno, sysent, slots)
+
+    def run(self, reqno: int, sysent: Sysent, args: tuple[Any, ...]) -> None:
+        """Run a body and answer, or keep it pending."""
+        try:
+            result = sysent.run(self.p, *args)
+            if type(result) is int:
+                self.out.append(_sysresp(48, reqno, 1, 1, 0, 0, result, 0))
+            elif type(result) is Done or type(result) is tuple:
+                self.answer(reqno, result)
+            else:
+                pending = Pending(self, reqno, result)
+                self.pending.add(pending)
+                self.drive(pending, None)
+        except VfsError as error:
+            self.fail(reqno, error.errno)
+        except DiskError as error:
+            log.warning("%s: %s", sysent.name, error)
+            self.fail(reqno, error.errno)
+        except Exception:
+            log.exception("%s failed unexpectedly", sysent.name)
+            self.fail(reqno, errno.EIO)
+
+    def fail(self, reqno: int, number: int) -> None:
+        """Answer a call with an errno."""
+        self.out.append(_sysresp(48, reqno, 1, 1, 0, number, 0, 0))
+
+    def answer(self, reqno: int, result: Any) -> None:
+        """Answer a call with its result."""
+        if type(result) is int:
+            self.out.append(_sysresp(48, reqno, 1, 1, 0, 0, result, 0))
+        elif type(result) is Done:
+            addr, data, retval = result
+            response = _sysresp(48, reqno, 1, 1, 0, 0, retval, 0)
+            if type(data) is bytes and len(data) <= JOIN_MAX:
+                if not data:
+                    self.out.append(response)
+                elif addr:
+                    self.out.append(self.conn.copyout(addr, len(data)) + data + response)
+                else:
+                    self.fail(reqno, errno.EFAULT)
+            elif self._copyout(addr, data):
+                self.out.append(response)
+            else:
+                self.fail(reqno, errno.EFAULT)
+        else:
+            self.out.append(_sysresp(48, reqno, 1, 1, 0, 0, result[0], result[1]))
+
+    def _copyout(self, addr: int, data: Any) -> bool:
+        pieces: list[Buffer] = data if type(data) is list else [data]
+        length = sum(map(len, pieces))
+        if length:
+            if not addr:
+                return False
+            self.out.append(self.conn.copyout(addr, length))
+            self.out.extend(pieces)
+        return True
+
+    # --- pending calls ----------------------------------------------------------------------------
+
+    def answered(self, event: Answer) -> None:
+        """The client answered a copy request; answers that nobody waits for are dropped."""
+        reqno, _, body = event
+        target = self._paths.pop(reqno, None)
+        if target is None:
+            fetch = self._fetches.pop(reqno, None)
+            if fetch is not None:
+                self._fetched(*fetch, body)
+            return
+        number, sysent, rest = target
+        text = bytes(body)
+        end = text.find(0, 0, PATH_MAX)
+        if end < 0:
+            self.fail(number, errno.ENAMETOOLONG)
+        else:
+            self.run(number, sysent, (text[:end], *rest))
+
+    def _fetched(self, pending: Pending, offset: int, length: int, body: Buffer) -> None:
+        if pending.string:
+            text = bytes(body)
+            end = text.find(0, 0, length)
+            if end < 0:
+                self.drive(pending, None, VfsError(errno.ENAMETOOLONG))
+            else:
+                self.drive(pending, text[:end])
+        elif offset >= 0:
+            self._piece(pending, offset, length, body)
+        elif len(body) == length:
+            self.drive(pending, bytes(body))
+        else:
+            self.drive(pending, None, VfsError(errno.EFAULT))
+
+    def _piece(self, pending: Pending, offset: int, length: int, body: Buffer) -> None:
+        buffer = pending.buffer
+        if buffer is None:
+            return
+        pending.missing -= 1
+        if len(body) != length:
+            pending.buffer = None
+            self.drive(pending, None, VfsError(errno.EFAULT))
+            return
+        buffer[offset : offset + length] = body
+        if not pending.missing:
+            pending.buffer = None
+            self.drive(pending, buffer)
+
+    def drive(self, pending: Pending, value: Any, error: VfsError | None = None) -> None:
+        """Resume a pending call with what it waited for, until it waits again or is done."""
+        body = pending.body
+        pending.sleep = None
+        try:
+            while True:
+                request = body.send(value) if error is None else body.throw(error)
+                value = error = None
+                if type(request) is CopyOut:
+                    if not self._copyout(request.addr, request.data):
+                        error = VfsError(errno.EFAULT)
+                    elif self.server.backlogged(self.conn):
+                        self.deferred.append(pending)
+                        return
+                elif type(request) is Raise:
+                    self.conn.raise_(request.signo)
+                elif type(request) is Sleep:
+                    self._sleep(pending, request)
+                    return
+                elif not request.addr:  # type: ignore[union-attr]
+                    error = VfsError(errno.EFAULT)
+                else:
+                    self._fetch(pending, request)
+                    return
+        except StopIteration as stop:
+            self.answer(pending.reqno, stop.value)
+        except VfsError as failure:
+            self.fail(pending.reqno, failure.errno)
+        except DiskError as failure:
+            log.warning("%s", failure)
+            self.fail(pending.reqno, failure.errno)
+        except Exception:
+            log.exception("a system call failed unexpectedly")
+            self.fail(pending.reqno, errno.EIO)
+        self.pending.discard(pending)
+
+    def _fetch(self, pending: Pending, request: Request) -> None:
+        if type(request) is CopyInStr:
+            pending.string = True
+            self._fetches[self.conn.copyin(request.addr, request.maxlen, True)] = pending, -1, request.maxlen
+            return
+        assert type(request) is CopyIn
+        addr, length = request
+        pending.string = False
+        if length <= wire.COPYIN_PIECE:
+            self._fetches[self.conn.copyin(addr, length)] = pending, -1, length
+            return
+        pending.buffer = bytearray(length)
+        for offset in range(0, length, wire.COPYIN_PIECE):
+            piece = min(wire.COPYIN_PIECE, length - offset)
+            self._fetches[self.conn.copyin(addr + offset, piece)] = pending, offset, piece
+            pending.missing += 1
+
+    def _sleep(self, pending: Pending, request: Sleep) -> None:
+        pending.sleep = request
+        request.queue.enter(pending.wake)
+        if request.deadline is not None:
+            self.server.at(request.deadline, pending)
+
+    def expire(self, pending: Pending, request: Sleep) -> None:
+        """The deadline of a sleep came; nothing happens when it is over already."""
+        if pending.sleep is request:
+            request.queue.leave(pending.wake)
+            self.drive(pending, False)
+
+    def drained(self) -> None:
+        """The output has gone out: resume the calls that waited for it."""
+        waiting, self.deferred = self.deferred, []
+        for pending in waiting:
+            self.drive(pending, None)
+
+    def abort(self) -> None:
+        """End every call: sleeps with EINTR, copies with EFAULT; nothing of them goes out any more."""
+        self._paths.clear()
+        self._fetches.clear()
+        self.deferred.clear()
+        stopped, self.pending = self.pending, set()
+        for pending in stopped:
+            pending.buffer = None
+            number = errno.EFAULT
+            if pending.sleep is not None:
+                pending.sleep.queue.leave(pending.wake)
+                pending.sleep = None
+                number = errno.EINTR
+            try:
+                for _ in range(ABORT_TRIES):
+                    pending.body.throw(VfsError(number))
+                pending.body.close()
+            except (StopIteration, VfsError):
+                pass
+            except Exception:
+                log.exception("a system call failed unexpectedly while it was aborted")

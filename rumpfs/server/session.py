@@ -1,0 +1,256 @@
+"""One client (NetBSD: librumpuser/rumpuser_sp.c)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import trio
+
+from rumpfs.abi import errno
+from rumpfs.base.copy import Buffer
+from rumpfs.base.errors import VfsError
+from rumpfs.server.calls import Calls
+from rumpfs.sysproxy import wire
+from rumpfs.sysproxy.connection import ServerConnection
+from rumpfs.sysproxy.events import (
+    Answer,
+    Call,
+    Exec,
+    Fork,
+    Guest,
+    Prefork,
+    RemoteProtocolError,
+    ServerEvent,
+)
+
+if TYPE_CHECKING:
+    from rumpfs.server.server import Server
+
+log = logging.getLogger(__name__)
+
+#: how often an only client is given the processor before the session waits in trio: a round trip is then
+#: one context switch instead of a turn of the event loop
+SPINS = 10
+#: batches between checkpoints, so that a busy client starves nobody
+TURNS = 32
+#: calls that may wait behind output that the client does not read
+QUEUE_MAX = 4096
+IOV_MAX = 1024
+
+
+class Session:
+    """One connection.
+
+    Args:
+        server: the server.
+        sock: the connected socket, non-blocking.
+        peer: what messages call the client.
+    """
+
+    def __init__(self, server: Server, sock: socket.socket, peer: str) -> None:
+        self.server = server
+        self.sock = sock
+        self.peer = peer
+        self.conn = ServerConnection()
+        self.calls: Calls | None = None
+        self.blocked = False  # output waits for the client to read
+        self.dead = False
+        self._exec: Exec | None = None
+        self._queued: list[Call] = []
+        self._room = trio.Event()
+
+    async def run(self) -> None:
+        """Serve the client until it goes."""
+        server = self.server
+        buffer, view = server.buffer, server.view
+        receive = self.conn.receive
+        turns = 0
+        server.awake += 1
+        try:
+            self.flush()
+            while not self.dead:
+                size = self._recv(buffer)
+                if size < 0:
+                    server.awake -= 1
+                    try:
+                        await trio.lowlevel.wait_readable(self.sock)
+                    finally:
+                        server.awake += 1
+                    turns = 0
+                    continue
+                if size == 0:
+                    break
+                self.handle(receive(view[:size]))
+                if self.conn.closing:
+                    break
+                turns += 1
+                if turns >= TURNS:
+                    turns = 0
+                    await trio.lowlevel.checkpoint()
+                while len(self._queued) >= QUEUE_MAX and self.blocked:
+                    self._room = trio.Event()
+                    await self._room.wait()
+        except RemoteProtocolError as error:
+            log.warning("%s: %s; connection closed", self.peer, error)
+        finally:
+            server.awake -= 1
+            self.close()
+
+    def _recv(self, buffer: bytearray) -> int:
+        """Receive; -1 when there is nothing, 0 at the end."""
+        recv_into = self.sock.recv_into
+        try:
+            return recv_into(buffer)
+        except BlockingIOError:
+            if self.server.awake > 1:
+                return -1
+        except OSError:
+            return 0
+        for _ in range(SPINS):
+            os.sched_yield()
+            try:
+                return recv_into(buffer)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return 0
+        return -1
+
+    def handle(self, events: list[ServerEvent]) -> None:
+        """Do what the client said, and send what came of it."""
+        calls = self.calls
+        for event in events:
+            if type(event) is Call and calls is not None and self._exec is None and not self.blocked:
+                calls.call(event)
+            elif type(event) is Answer:
+                if calls is not None:
+                    calls.answered(event)
+            else:
+                self._other(event)
+                calls = self.calls
+        if self._exec is not None:
+            self._finish_exec(self._exec)
+        if self.server.kernel.howto is not None:
+            self.server.halt()
+        self.flush()
+        if self.server.ready:
+            self.server.run_ready()
+
+    def _other(self, event: ServerEvent) -> None:
+        kernel = self.server.kernel
+        calls = self.calls
+        if type(event) is Call:
+            assert calls is not None
+            if self._exec is not None:
+                self.conn.out.append(wire.sysresp(event.reqno, errno.EBUSY, -1))
+            else:
+                self._queued.append(Call(event.reqno, event.number, bytes(event.args)))
+        elif type(event) is Guest:
+            self.calls = Calls(self.server, self.conn, kernel.spawn(event.comm), self.flush)
+            self.conn.out.append(wire.handshake_resp(event.reqno))
+        elif type(event) is Fork:
+            self._fork(event)
+        elif type(event) is Prefork:
+            assert calls is not None
+            try:
+                cookie = kernel.prefork(calls.p)
+            except VfsError:
+                self.conn.out.append(wire.error(event.reqno, wire.ERR_RFORK_FAILED))
+            else:
+                self.conn.out.append(wire.frame(event.reqno, wire.RESP, wire.PREFORK, 0, cookie))
+        elif type(event) is Exec:
+            self._exec = event
+
+    def _fork(self, event: Fork) -> None:
+        kernel = self.server.kernel
+        try:
+            if event.cancel:
+                kernel.forget(event.cookie)
+                self.conn.closing = True
+                return
+            self.calls = Calls(self.server, self.conn, kernel.fork(event.cookie), self.flush)
+        except VfsError:
+            self.conn.refuse(event.reqno, wire.ERR_INVALID_PREFORK)
+            return
+        self.conn.out.append(wire.handshake_resp(event.reqno))
+
+    def _finish_exec(self, event: Exec) -> None:
+        """Calls of the old image end without a word; then the new one begins."""
+        assert self.calls is not None
+        self._exec = None
+        self._queued.clear()
+        self.calls.abort()
+        self.server.kernel.exec(self.calls.p, event.comm)
+        self.conn.in_exec = False
+        self.conn.out.append(wire.handshake_resp(event.reqno))
+
+    # --- output -----------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what is to go out; what does not fit is sent by a task of its own."""
+        out = self.conn.out
+        if not out or self.blocked:
+            return
+        if self._send(out) or self.dead:
+            return
+        out[:] = [piece if type(piece) is bytes else bytes(piece) for piece in out]
+        self.blocked = True
+        self.server.spawn(self._drain)
+
+    def _send(self, out: list[Buffer]) -> bool:
+        """Send as much as fits; whether everything did."""
+        try:
+            while out:
+                if len(out) == 1:
+                    sent = self.sock.send(out[0])
+                else:
+                    sent = self.sock.sendmsg(islice(out, IOV_MAX))
+                done = 0
+                for piece in out:
+                    if sent < len(piece):
+                        break
+                    sent -= len(piece)
+                    done += 1
+                del out[:done]
+                if sent:
+                    out[0] = memoryview(out[0])[sent:]
+                    return False
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.dead = True
+        return True
+
+    async def _drain(self) -> None:
+        out = self.conn.out
+        while out and not self.dead:
+            try:
+                await trio.lowlevel.wait_writable(self.sock)
+            except (OSError, trio.ClosedResourceError):
+                self.dead = True
+                break
+            self._send(out)
+        self.blocked = False
+        self._room.set()
+        if self.dead or self.calls is None:
+            return
+        self.calls.drained()
+        queued, self._queued = self._queued, []
+        self.handle(list(queued))
+
+    def close(self) -> None:
+        """The client is gone: end its calls and its process."""
+        if not self.blocked and not self.dead:
+            self._send(self.conn.out)
+        self.dead = True
+        if self.calls is not None:
+            self.calls.abort()
+            self.calls.p.exit()
+            self.calls = None
+        self.sock.close()
+        self._room.set()
+        self.server.run_ready()
