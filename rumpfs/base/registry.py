@@ -106,17 +106,18 @@ def solve(names: Iterable[str], bind_now: bool = False) -> list[Component]:
     present = {component.name for component in found.values()}
     loaded: dict[str, Component] = {}
     while todo:
-        before = len(todo)
-        last: LoadError | None = None
-        for name in list(todo):
+        problems: dict[str, LoadError] = {}
+        for name in todo:
             problem = failed.get(name) or _unmet(name, found[name], present, loaded, bind_now)
             if problem is None:
                 loaded.setdefault(found[name].name, found[name])
-                del todo[name]
             else:
-                last = problem
-        if len(todo) == before and last is not None:
-            raise last
+                problems[name] = problem
+        if len(problems) == len(todo):
+            # What could not even be found is the cause, what requires it only follows.
+            causes = [failed[name] for name in todo if name in failed] or list(problems.values())
+            raise causes[-1]
+        todo = dict.fromkeys(problems)
     return list(loaded.values())
 
 
@@ -209,9 +210,8 @@ def _from_file(path: str) -> Component:
 def _component(name: str, module: ModuleType, attribute: str) -> Component:
     component = getattr(module, attribute, None)
     if not isinstance(component, Component):
-        raise LoadError(
-            name, f"{attribute} of {module.__name__} is no rumpfs.base.component.Component (got {component!r})"
-        )
+        wanted = f"{Component.__module__}.{Component.__name__}"
+        raise LoadError(name, f"{attribute} of {module.__name__} is {component!r}, and no {wanted}")
     return component
 
 

@@ -16,8 +16,10 @@ from rumpfs.abi.syscalls import KERN, VFS
 from rumpfs.base.component import Component
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
+from rumpfs.dev.drivespec import DriveType
 from rumpfs.dev.etfs import EtfsTable
-from rumpfs.kern import sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process
+from rumpfs.dev.window import Window
+from rumpfs.kern import mem, sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process
 from rumpfs.kern.console import ConsoleFile
 from rumpfs.kern.descrip import Filedesc
 from rumpfs.kern.module import ModuleTable
@@ -72,8 +74,11 @@ class Kernel:
         """Initialise the components in the order of their phases, and make init."""
         for component in sorted(self.components.values(), key=lambda c: c.phase):
             component.init(self)
+            self.modules.add_builtin(component)
             if self.verbose:
                 self.print(f"component {component.name} initialised")
+        if self.vfs is not None:
+            mem.attach(self.vfs.devsw)
         self.sysent = sysent({KERN, VFS} if self.vfs is not None else {KERN})
         self.initproc = Proc(self, None, Filedesc())
         self.initproc.set_comm(b"rumplocal")
@@ -88,6 +93,25 @@ class Kernel:
                 log.error("unmount at halt: %s", error)
         self.etfs.close_all()
         self.howto = howto
+
+    # --- etfs -----------------------------------------------------------------------------------
+
+    def etfs_register(self, key: bytes, window: Window, kind: DriveType = "blk") -> None:
+        """Make a host file's window the object `key` of the name space (rump_etfs(3)).
+
+        Errors: ENOSYS without the vfs; EINVAL, EEXIST, EBUSY as `EtfsTable.register`.
+        """
+        if self.vfs is None:
+            raise VfsError(errno.ENOSYS)
+        entry = self.etfs.register(key, window, kind)
+        self.vfs.keys.add_key(entry.key, entry)
+
+    def etfs_remove(self, key: bytes) -> None:
+        """Take a key out of the name space. Errors: ENOSYS, ENOENT, EBUSY."""
+        if self.vfs is None:
+            raise VfsError(errno.ENOSYS)
+        self.etfs.remove(key)
+        self.vfs.keys.remove_key(key.lstrip(b"/"))
 
     # --- processes ------------------------------------------------------------------------------
 

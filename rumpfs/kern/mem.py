@@ -5,7 +5,7 @@ from __future__ import annotations
 from rumpfs.abi import errno
 from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
-from rumpfs.vfs.specfs import Devsw, Device
+from rumpfs.vfs.specfs import Device, Devsw
 from rumpfs.vfs.vnode import VCHR
 
 MAJOR = 2
@@ -32,7 +32,9 @@ class Zero(Null):
 
     def read(self, offset: int, length: int) -> Data:
         whole, rest = divmod(length, len(_ZEROES))
-        return [_ZEROES] * whole + [_ZEROES[:rest]]
+        pieces: list[Buffer] = [_ZEROES] * whole
+        pieces.append(_ZEROES[:rest])
+        return pieces
 
 
 _DEVICES = {NULL_MINOR: Null, ZERO_MINOR: Zero}

@@ -161,11 +161,12 @@ class ModuleTable:
             raise VfsError(errno.ENOSYS, "module files are read through the component rumpvfs")
         vp = namei(self._kernel.initproc, path)
         if vp.v_type != VREG:
-            raise VfsError(errno.EISDIR if vp.v_type == VDIR else errno.ENOEXEC, f"{os.fsdecode(path)}: no file")
+            number = errno.EISDIR if vp.v_type == VDIR else errno.ENOEXEC
+            raise VfsError(number, f"{os.fsdecode(path)} is no regular file")
         vp.open(FREAD, ROOT)
         try:
             data = vp.read(0, min(vp.size(), MAX_SOURCE + 1))
-            return b"".join(data) if type(data) is list else bytes(data)
+            return b"".join(data) if isinstance(data, list) else bytes(data)
         finally:
             vp.close(FREAD)
 
@@ -199,8 +200,10 @@ class ModuleTable:
 
         self._call(run, path)
         init, fini = space.get("init"), space.get("fini")
-        if not callable(init) or not (fini is None or callable(fini)):
-            raise VfsError(errno.ENOEXEC, f"{path}: init(kernel) has to be a function; fini(kernel) may be one")
+        if not callable(init):
+            raise _bad(path, "it has no function init(kernel)")
+        if not (fini is None or callable(fini)):
+            raise _bad(path, "fini is no function")
         return init, fini
 
     def _call(self, function: Callable[[Kernel], None], what: str) -> None:
@@ -233,8 +236,8 @@ def _parse(source: bytes, path: str) -> ast.Module:
     if source.startswith(b"\x7fELF"):
         raise VfsError(
             errno.ENOEXEC,
-            f"{path} is an ELF file. This kernel is written in Python, and so are its modules: {SUFFIX} files "
-            f"with NAME, CLASS, REQUIRES, init(kernel) and fini(kernel), as in {MODULE_DIR}",
+            f"{path} is an ELF file. This kernel is written in Python, and so are its modules: {SUFFIX} "
+            f"files with NAME, CLASS, REQUIRES, init(kernel) and fini(kernel), as in {MODULE_DIR}",
         )
     if len(source) > MAX_SOURCE:
         raise VfsError(errno.ENOEXEC, f"{path} is larger than {MAX_SOURCE} bytes")
@@ -261,7 +264,7 @@ def _declarations(tree: ast.Module, path: str) -> ModInfo:
     name, modclass, required = values["NAME"], values["CLASS"], values["REQUIRES"]
     if not _is_name(name):
         raise _bad(path, f"NAME is {name!r}: a name of at most {MAXMODNAME - 1} letters, digits and _")
-    if modclass not in MODULE_CLASSES:
+    if not isinstance(modclass, str) or modclass not in MODULE_CLASSES:
         raise _bad(path, f"CLASS is {modclass!r}: one of {', '.join(MODULE_CLASSES)}")
     if not isinstance(required, tuple | list) or not all(map(_is_name, required)):
         raise _bad(path, f"REQUIRES is {required!r}: a tuple of names of modules")

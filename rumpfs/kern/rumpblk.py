@@ -133,7 +133,7 @@ def _missing(kernel: Kernel, component: str) -> Callable[[int, int, int], Device
         nonlocal told
         if not told:
             told = True
-            kernel.print(f"rumpblk{minor}: no driver: component {component} is not loaded (add -l{component})")
+            kernel.print(f"rumpblk{minor}: component {component} is not loaded (add -l{component})")
         raise VfsError(errno.ENXIO, f"component {component} is not loaded")
 
     return open_device

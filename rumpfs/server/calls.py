@@ -275,8 +275,17 @@ class Calls:
         for pending in waiting:
             self.drive(pending, None)
 
+    def hang_up(self) -> None:
+        """The client is gone, though it may still read: its calls fail, copies with EFAULT, sleeps with EINTR."""
+        for reqno, _, _ in self._paths.values():
+            self.fail(reqno, errno.EFAULT)
+        self._end(self.fail)
+
     def abort(self) -> None:
-        """End every call: sleeps with EINTR, copies with EFAULT; nothing of them goes out any more."""
+        """End every call without a word: the client has a new image."""
+        self._end(lambda reqno, number: None)
+
+    def _end(self, fail: Callable[[int, int], None]) -> None:
         self._paths.clear()
         self._fetches.clear()
         self.deferred.clear()
@@ -292,7 +301,9 @@ class Calls:
                 for _ in range(ABORT_TRIES):
                     pending.body.throw(VfsError(number))
                 pending.body.close()
-            except (StopIteration, VfsError):
+            except StopIteration:
                 pass
+            except VfsError as error:
+                fail(pending.reqno, error.errno)
             except Exception:
                 log.exception("a system call failed unexpectedly while it was aborted")

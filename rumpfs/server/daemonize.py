@@ -48,8 +48,7 @@ class Daemon:
         if self._fd < 0:
             raise OSError(errno.ENOENT, "the process in the foreground has been told already")
         if error == 0:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             null = os.open(os.devnull, os.O_RDWR)
             for fd in (0, 1, 2):
                 os.dup2(null, fd)
@@ -75,8 +74,7 @@ def daemonize_begin() -> Daemon:
     global _begun
     if _begun:
         raise OSError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
@@ -85,6 +83,12 @@ def daemonize_begin() -> Daemon:
     os.setsid()
     _begun = True
     return Daemon(writer)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # the caller had closed it
+            stream.flush()
 
 
 def _wait(fd: int) -> NoReturn:

@@ -22,6 +22,7 @@ from rumpfs.sysproxy.events import (
     Exec,
     Fork,
     Guest,
+    Malformed,
     Prefork,
     RemoteProtocolError,
     ServerEvent,
@@ -164,6 +165,8 @@ class Session:
                 self.conn.out.append(wire.frame(event.reqno, wire.RESP, wire.PREFORK, 0, cookie))
         elif type(event) is Exec:
             self._exec = event
+        elif type(event) is Malformed:
+            self.conn.refuse(*event)
 
     def _fork(self, event: Fork) -> None:
         kernel = self.server.kernel
@@ -244,13 +247,13 @@ class Session:
 
     def close(self) -> None:
         """The client is gone: end its calls and its process."""
+        calls, self.calls = self.calls, None
+        if calls is not None:
+            calls.hang_up()
+            calls.p.exit()
         if not self.blocked and not self.dead:
             self._send(self.conn.out)
         self.dead = True
-        if self.calls is not None:
-            self.calls.abort()
-            self.calls.p.exit()
-            self.calls = None
         self.sock.close()
         self._room.set()
         self.server.run_ready()

@@ -1,7 +1,7 @@
 """Both ends of a sysproxy connection, without I/O (NetBSD: librumpuser/rumpuser_sp.c, librumpclient).
 
-Bytes from the peer go into `receive`, which returns events; what has to be answered at once by the rules
-of the protocol is appended to `out`, and `closing` says that the connection ends when `out` is written.
+Bytes from the peer go into `receive`, which returns events. What is to be sent gathers in `out`, and
+`closing` says that the connection ends when `out` is written.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rumpfs.sysproxy.events import (
     Failure,
     Fork,
     Guest,
+    Malformed,
     Prefork,
     RemoteProtocolError,
     ServerEvent,
@@ -91,7 +92,7 @@ class ServerConnection:
         self.out: list[Buffer] = [wire.BANNER]
 
     def receive(self, data: memoryview) -> list[ServerEvent]:
-        """Take bytes from the client and return what it said.
+        """Take bytes from the client and return what it said; nothing is said after a fatal mistake.
 
         Errors:
             RemoteProtocolError: the connection has to be closed without an answer.
@@ -101,44 +102,44 @@ class ServerConnection:
             if cls == wire.REQ:
                 if kind == wire.SYSCALL and self.established:
                     events.append(Call(reqno, union, body))
-                else:
-                    self._request(reqno, kind, union, body, events)
-                    if self.closing:
-                        break
+                    continue
+                event = self._request(reqno, kind, union, bytes(body))
+                events.append(event)
+                if type(event) is Malformed and event.fatal:
+                    break
             elif cls == wire.RESP:
                 events.append(Answer(reqno, kind, body))
             else:
-                self.out.append(wire.error(reqno, wire.ERR_MALFORMED_REQUEST))
+                events.append(Malformed(reqno, wire.ERR_MALFORMED_REQUEST, False))
         return events
 
-    def _request(self, reqno: int, kind: int, union: int, body: Buffer, events: list[ServerEvent]) -> None:
-        refusal = wire.ERR_MALFORMED_REQUEST
+    def _request(self, reqno: int, kind: int, union: int, body: bytes) -> ServerEvent:
+        """Return what a request other than a system call says."""
         event: ServerEvent | None = None
+        refusal = wire.ERR_MALFORMED_REQUEST
         if not self.established:
             parse = _FIRST.get(union) if kind == wire.HANDSHAKE else None
             if parse is None:
                 refusal = wire.ERR_AUTH
             else:
-                event = parse(reqno, bytes(body))
+                event = parse(reqno, body)
         elif kind == wire.PREFORK or (kind == wire.HANDSHAKE and union == wire.HANDSHAKE_EXEC):
             if self.in_exec:
                 refusal = wire.ERR_INEXEC
             else:
-                event = Prefork(reqno) if kind == wire.PREFORK else _exec(reqno, bytes(body))
+                event = Prefork(reqno) if kind == wire.PREFORK else _exec(reqno, body)
         elif kind != wire.HANDSHAKE:
-            self.out.append(wire.error(reqno, wire.ERR_MALFORMED_REQUEST))
-            return
+            return Malformed(reqno, refusal, False)
         if event is None:
-            self.refuse(reqno, refusal)
-            return
+            return Malformed(reqno, refusal, True)
         self.established = True
         self.in_exec = self.in_exec or type(event) is Exec
-        events.append(event)
+        return event
 
-    def refuse(self, reqno: int, code: int) -> None:
-        """Answer a request with an error that ends the connection."""
+    def refuse(self, reqno: int, code: int, fatal: bool = True) -> None:
+        """Answer a request with an error; a fatal one ends the connection."""
         self.out.append(wire.error(reqno, code))
-        self.closing = True
+        self.closing = self.closing or fatal
 
     def copyin(self, addr: int, length: int, string: bool = False) -> int:
         """Ask for `length` bytes at `addr` (or for a string of at most so many) and return the number."""
@@ -234,8 +235,10 @@ class ClientConnection:
         while end - offset >= 24:
             length, reqno, cls, kind, union = _header(data, offset)
             if cls == wire.REQ and (kind == wire.COPYOUT or kind == wire.COPYOUTSTR):
-                if end - offset < 40:
+                if end - offset < 40 <= length:
                     break
+                if length < 40:
+                    raise RemoteProtocolError(f"a copyout in a frame of {length} bytes")
                 size, addr = _copydata(data, offset + 24)
                 if length != 40 + size:
                     raise RemoteProtocolError(f"a copyout of {size} bytes in a frame of {length}")

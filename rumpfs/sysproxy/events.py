@@ -50,6 +50,14 @@ class Call(NamedTuple):
     args: Buffer
 
 
+class Malformed(NamedTuple):
+    """A request that has to be answered with the error `code`; `fatal` ones end the connection."""
+
+    reqno: int
+    code: int
+    fatal: bool
+
+
 # --- either way --------------------------------------------------------------------------------------
 
 
@@ -100,5 +108,5 @@ class Signal(NamedTuple):
     signo: int
 
 
-ServerEvent = Guest | Fork | Exec | Prefork | Call | Answer
+ServerEvent = Guest | Fork | Exec | Prefork | Call | Malformed | Answer
 ClientEvent = Answer | Failure | CopyRequest | CopyData | AnonMmap | Signal

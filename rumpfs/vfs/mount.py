@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_FORCE, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
@@ -12,6 +12,7 @@ from rumpfs.abi.stat import STATVFS, makedev
 from rumpfs.base.copy import CopyInStr, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
+from rumpfs.dev.etfs import EtfsEntry
 from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.namecache import NameCache
 from rumpfs.vfs.specfs import Devsw
@@ -118,6 +119,16 @@ class VfsOps:
         yield
 
 
+class Keys(Protocol):
+    """Where etfs keys get their vnodes: the root file system."""
+
+    def add_key(self, key: bytes, entry: EtfsEntry) -> Vnode:
+        """Make `key`, without leading slashes, resolve to a vnode for `entry`."""
+
+    def remove_key(self, key: bytes) -> None:
+        """Take a key out again."""
+
+
 class Vfs:
     """The mounts of one kernel, its file system types and its device drivers.
 
@@ -132,6 +143,7 @@ class Vfs:
         self.devsw = Devsw()
         self.namecache = NameCache(memory)
         self.rootvnode: Vnode
+        self.keys: Keys
         self._mntid = 0
 
     def attach(self, op: VfsOps) -> None:

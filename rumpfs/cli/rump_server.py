@@ -1,0 +1,152 @@
+"""rump_server(1) and rump_allserver(1): a rump kernel as a process (NetBSD: usr.bin/rump_allserver).
+
+The order of what is done, the messages and the exit statuses are those of the C program: options, libraries,
+detaching, kernel, modules, drives, the url; then the process in the foreground is let go.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import rumpfs
+from rumpfs.base.component import Component
+from rumpfs.base.registry import LoadError, installed, solve
+from rumpfs.cli.options import USAGE, Options, UsageError, help_text, parse
+
+if TYPE_CHECKING:
+    from rumpfs.server.server import Server
+
+_END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def main() -> int:
+    """Run rump_server: the components that -l names."""
+    return run("rump_server", sys.argv[1:], everything=False)
+
+
+def main_all() -> int:
+    """Run rump_allserver: every installed component."""
+    return run("rump_allserver", sys.argv[1:], everything=True)
+
+
+def run(prog: str, args: Sequence[str], everything: bool) -> int:
+    """Run the program and return its exit status.
+
+    Args:
+        prog: its name, for messages.
+        everything: whether it has every installed component.
+    """
+    _open_stdio()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        options = parse(prog, args)
+    except UsageError as error:
+        _complain(error.message, USAGE.format(prog=prog) if error.usage else "")
+        return 1
+    if options.show is not None:
+        return _show(prog, options.show, everything)
+    logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s")
+    try:
+        names = [*(installed() if everything else ()), *options.libraries]
+        components = solve(names, bind_now=bool(os.environ.get("LD_BIND_NOW")))
+    except LoadError as error:
+        _complain(f'failed to load -libraries, last error from "{error.name}":', f"  {error.reason}")
+        return 1
+    return _serve(options, components)
+
+
+def _serve(options: Options, components: Sequence[Component]) -> int:
+    """Detach, start, let the caller go, and serve until the kernel is halted."""
+    # Not at the top: what is answered above does without a server, and sooner.
+    import trio
+
+    from rumpfs.cli.boot import StartError
+    from rumpfs.server.daemonize import daemonize_begin
+
+    daemon = None
+    if not options.foreground:
+        try:
+            daemon = daemonize_begin()
+        except OSError as error:
+            _complain(f"rump daemonize: {error.strerror}")
+            return 1
+    try:
+        server = _start(options, components)
+    except StartError as error:
+        _complain(str(error))
+        if daemon is not None:
+            daemon.done(error.status)
+        return 1
+    if daemon is not None:
+        daemon.done()
+    trio.run(_run, server)
+    return 0
+
+
+def _start(options: Options, components: Sequence[Component]) -> Server:
+    """Return a server that listens, of a booted kernel. Errors: StartError."""
+    from rumpfs.cli.boot import StartError, boot
+    from rumpfs.server.server import Server
+    from rumpfs.sysproxy.url import UrlError
+
+    kernel = boot(options, components)
+    # Once the socket is there, a signal means an orderly halt: it waits until there is a handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+    server = Server(kernel, options.url)
+    try:
+        server.bind()
+    except UrlError as error:
+        _complain(error.text)
+        raise StartError("rump server init failed", error.errno) from error
+    if kernel.verbose:
+        kernel.print(f"listening on {options.url}")
+    return server
+
+
+async def _run(server: Server) -> None:
+    """Serve, with the signals let through as soon as the server has its handlers."""
+    import trio
+
+    async def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
+
+    async with trio.open_nursery() as nursery:
+        # It runs when server.run waits for the first time.
+        nursery.start_soon(unblock)
+        await server.run()
+
+
+def _show(prog: str, what: str, everything: bool) -> int:
+    """Answer --help, --version or --print-module-dir."""
+    if what == "help":
+        print(help_text(prog, everything), end="")
+    elif what == "version":
+        print(f"{prog} (rumpfs) {rumpfs.__version__}, Python {sys.version.split()[0]}")
+    else:
+        from rumpfs.kern.module import MODULE_DIR
+
+        print(MODULE_DIR)
+    return 0
+
+
+def _complain(*lines: str) -> None:
+    for line in filter(None, lines):
+        print(line, file=sys.stderr)
+
+
+def _open_stdio() -> None:
+    """Put /dev/null where the caller closed a standard descriptor: no image may get its number."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""A connection as a process of the rump kernel: handshakes, system calls, fork and exec.
+
+NetBSD: librumpclient/rumpclient.c.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, Self
+
+from rumpfs.abi import errno
+from rumpfs.base.copy import Buffer
+from rumpfs.client import stubs
+from rumpfs.client.errors import connection_lost, rump_error
+from rumpfs.client.memory import MAXARGS, REGION
+from rumpfs.client.transport import Transport
+from rumpfs.sysproxy import wire
+from rumpfs.sysproxy.url import TcpUrl, UnixUrl, parse
+
+#: how long a server may take for its banner and the handshake, in seconds
+CONNECT_TIMEOUT: Final = 30.0
+
+# What librumpclient reads in the environment.
+RUMP_SERVER: Final = "RUMP_SERVER"
+PARSEDSERVER: Final = "RUMP__PARSEDSERVER"
+EXECFD: Final = "RUMPCLIENT__EXECFD"
+
+#: NetBSD's signals by name, where the number is not everybody's (sys/sys/signal.h)
+_SIGNALS: Final = {
+    7: "SIGEMT", 10: "SIGBUS", 12: "SIGSYS", 16: "SIGURG", 17: "SIGSTOP", 18: "SIGTSTP", 19: "SIGCONT",
+    20: "SIGCHLD", 23: "SIGIO", 29: "SIGINFO", 30: "SIGUSR1", 31: "SIGUSR2", 32: "SIGPWR",
+}  # fmt: skip
+#: those that have the same number everywhere
+_SAME_SIGNALS: Final = (1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 14, 15, 21, 22, 24, 25, 26, 27, 28)
+
+
+def server_url(environ: dict[str, str] | os._Environ[str] = os.environ) -> str:
+    """Return the url of the server that the environment names.
+
+    Errors:
+        FileNotFoundError: it names none (librumpclient: ENOENT).
+    """
+    url = environ.get(PARSEDSERVER) or environ.get(RUMP_SERVER)
+    if url is None:
+        raise FileNotFoundError(errno.TO_HOST[errno.ENOENT], f"{RUMP_SERVER} is not set")
+    return url
+
+
+def raise_signal(signo: int) -> None:
+    """Raise the host's signal for a NetBSD signal number, unless it would end the program by default.
+
+    NetBSD's client raises it in any case; the errno of the call says what is to be known.
+    """
+    host = signo if signo in _SAME_SIGNALS else getattr(signal, _SIGNALS.get(signo, ""), None)
+    if host is not None and signal.getsignal(host) is not signal.SIG_DFL:
+        signal.raise_signal(host)
+
+
+class Syscalls:
+    """The system calls of a client, as attributes: see `stubs` for their arguments.
+
+    Both names of a call work: NetBSD's own (`__stat50`) and the one that C programs use (`stat`).
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        transport = self._transport
+        space = transport.space
+        stub = stubs.bind(name, space.take, space.give, transport.conn.number, transport.transact)
+        setattr(self, name, stub)
+        return stub
+
+    def __dir__(self) -> list[str]:
+        return sorted(stubs.ROWS)
+
+
+class RawClient:
+    """A process in a rump kernel: system calls, and nothing else.
+
+    It may be used by several threads; a call that blocks stops no other. The connection ends when a call is
+    interrupted by an exception (as KeyboardInterrupt): what the server says next could not be placed.
+
+    Args:
+        url: address of the server; RUMP__PARSEDSERVER or RUMP_SERVER in the environment when None.
+        comm: name of the process; that of the running program when None.
+        timeout: how long the server may take to answer the connection, in seconds.
+        on_signal: called with the NetBSD number of a signal that the kernel raises for the process.
+
+    Errors:
+        UrlError: the url is malformed.
+        OSError: the server cannot be reached (`filename` is the url).
+        ConnectionLost: something answers that is not a rump kernel, or it has no room for a client.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        comm: str | bytes | None = None,
+        *,
+        timeout: float = CONNECT_TIMEOUT,
+        on_signal: Callable[[int], None] = raise_signal,
+    ) -> None:
+        self.timeout = timeout
+        self._on_signal = on_signal
+        inherited = os.environ.pop(EXECFD, None) if url is None else None
+        self.url = server_url() if url is None else url
+        name = _comm(comm)
+        if inherited is None:
+            self._open(wire.HANDSHAKE_GUEST, name + b"\0")
+        else:
+            self._adopt(inherited, name)
+
+    # --- connecting -------------------------------------------------------------------------------
+
+    def _open(self, handshake: int, payload: bytes) -> None:
+        sock = connect(self.url, self.timeout)
+        self._use(sock)
+        try:
+            self._transport.request(wire.HANDSHAKE, handshake, payload)
+            sock.settimeout(None)
+        except BaseException:
+            self._transport.close()
+            raise
+
+    def _use(self, sock: socket.socket) -> None:
+        self._transport = Transport(sock, self.url, self._on_signal)
+        self.sys = Syscalls(self._transport)
+
+    def _adopt(self, inherited: str, comm: bytes) -> None:
+        """Go on with the connection of the program that executed this one."""
+        try:
+            number = int(inherited.split(",")[0])
+            sock = socket.socket(fileno=number)
+        except (ValueError, OSError) as error:
+            raise connection_lost(f"{EXECFD}={inherited}: no connection was left there ({error})") from error
+        sock.set_inheritable(False)
+        sock.setblocking(True)
+        self._use(sock)
+        self.exec(comm)
+
+    def close(self) -> None:
+        """End the process: the kernel closes its descriptors."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- system calls -----------------------------------------------------------------------------
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Do a system call by its name: `call("pread", fd, 4096, 0)` is `sys.pread(fd, 4096, 0)`."""
+        return getattr(self.sys, name)(*args)
+
+    def syscall(self, number: int, *slots: int) -> tuple[int, int]:
+        """Do a system call by its number, with its argument slots as they are.
+
+        Returns:
+            both return values.
+        """
+        transport = self._transport
+        payload = b"".join((slot & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little") for slot in slots)
+        waiter = transport.space.take()
+        waiter.reqno, frame = transport.conn.request(wire.SYSCALL, number, payload)
+        transport.transact(waiter, frame)
+        failed, result = waiter.error, (waiter.rv0, waiter.rv1)
+        transport.space.give(waiter)
+        if failed:
+            raise rump_error(failed)
+        return result
+
+    @contextmanager
+    def mapped(self, *buffers: Buffer) -> Iterator[tuple[int, ...]]:
+        """Give buffers addresses, for pointers inside of structures.
+
+        Writable buffers may be changed by system calls. The addresses hold until the context ends.
+        """
+        if len(buffers) > MAXARGS:
+            raise ValueError(f"at most {MAXARGS} buffers can be mapped at once")
+        space = self._transport.space
+        waiter = space.take()
+        waiter.memory = tuple(stubs.source(buffer) for buffer in buffers)
+        try:
+            yield tuple(waiter.base + index * REGION for index in range(len(buffers)))
+        finally:
+            space.give(waiter)
+
+    # --- fork and exec ----------------------------------------------------------------------------
+
+    def prefork(self) -> bytes:
+        """Let the kernel copy the process and keep the copy; return the cookie that `from_cookie` takes.
+
+        The copy has the descriptors, working directory and credentials that the process has now.
+        """
+        return self._transport.request(wire.PREFORK)
+
+    @classmethod
+    def from_cookie(cls, url: str | None, cookie: bytes, *, timeout: float = CONNECT_TIMEOUT) -> Self:
+        """Return a client that is the process kept under a cookie. A cookie works once.
+
+        Errors:
+            RumpError: ESRCH: the kernel knows no such cookie.
+        """
+        if len(cookie) != wire.COOKIE_LEN:
+            raise ValueError(f"a cookie has {wire.COOKIE_LEN} bytes, not {len(cookie)}")
+        client = cls.__new__(cls)
+        client.timeout = timeout
+        client._on_signal = raise_signal
+        client.url = server_url() if url is None else url
+        client._open(wire.HANDSHAKE_FORK, wire.FORK_BODY.pack(cookie, 0))
+        return client
+
+    def prefork_cancel(self, cookie: bytes) -> None:
+        """Let the kernel forget the process kept under a cookie."""
+        sock = connect(self.url, self.timeout)
+        with sock:
+            sock.sendall(wire.frame(1, wire.REQ, wire.HANDSHAKE, wire.HANDSHAKE_FORK, wire.FORK_BODY.pack(cookie, 1)))
+            answer = sock.recv(wire.HDRLEN)
+        if answer:  # there is none when it worked
+            raise rump_error(errno.ESRCH)
+
+    def fork(self) -> int:
+        """Fork the program and its process in the kernel (fork(2)); return 0 in the child."""
+        cookie = self.prefork()
+        pid = os.fork()
+        if pid == 0:
+            self._transport.sock.close()
+            self._open(wire.HANDSHAKE_FORK, wire.FORK_BODY.pack(cookie, 0))
+        return pid
+
+    def exec(self, comm: str | bytes | None = None) -> None:
+        """Tell the kernel that the process has a new program image (handshake EXEC).
+
+        Descriptors with FD_CLOEXEC are closed, and calls that other threads have under way end with EINTR.
+        """
+        transport = self._transport
+        transport.conn.restart()
+        self.sys = Syscalls(transport)
+        transport.abandon(errno.EINTR)
+        transport.request(wire.HANDSHAKE, wire.HANDSHAKE_EXEC, _comm(comm) + b"\0")
+
+    def execve(self, path: str, args: Sequence[str], env: dict[str, str] | None = None) -> NoReturn:
+        """Execute a host program that goes on with this process (librumpclient: rumpclient_exec).
+
+        Its client, made without a url, has the descriptors that are not FD_CLOEXEC.
+        """
+        sock = self._transport.sock
+        sock.set_inheritable(True)
+        env = dict(os.environ if env is None else env)
+        # The second number is a descriptor that librumpclient waits with; it takes any.
+        env[EXECFD] = f"{sock.fileno()},{sock.fileno()}"
+        env[PARSEDSERVER] = str(parse(self.url, client=True))
+        os.execve(path, args, env)
+
+
+def _comm(comm: str | bytes | None) -> bytes:
+    if comm is None:
+        comm = os.path.basename(sys.argv[0] if sys.argv and sys.argv[0] else "python")
+    name = os.fsencode(comm)
+    if b"\0" in name:
+        raise ValueError("the name of a process cannot contain a NUL")
+    return name
+
+
+def connect(url: str, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
+    """Connect to a server and read its banner.
+
+    Errors:
+        UrlError, OSError, ConnectionLost: as for RawClient.
+    """
+    address = parse(url, client=True)
+    if isinstance(address, UnixUrl):
+        sock = socket.socket(socket.AF_UNIX)
+        where: Any = os.fsencode(address.path)
+    else:
+        assert isinstance(address, TcpUrl)
+        sock = socket.socket(socket.AF_INET)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        where = address.host, address.port
+    try:
+        sock.settimeout(timeout)
+        sock.connect(where)
+        banner = sock.recv(wire.BANNER_MAX)
+    except OSError as error:
+        sock.close()
+        if isinstance(error, TimeoutError):
+            raise connection_lost(f"{url}: no answer within {timeout:g} seconds") from error
+        raise OSError(error.errno, error.strerror, url) from error
+    except BaseException:
+        sock.close()
+        raise
+    if banner.startswith(b"RUMPSP-") and banner.endswith(b"\n"):
+        return sock
+    sock.close()
+    if not banner:
+        raise connection_lost(f"{url}: the server closed the connection at once: it has no room for one more client")
+    raise connection_lost(f"{url}: something answers there that is not a rump kernel: {banner[:40]!r}")

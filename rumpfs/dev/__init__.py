@@ -1,0 +1,1 @@
+"""Block devices: host files, windows on them, disklabels, drivespecs and the etfs registry."""

@@ -1,0 +1,92 @@
+"""Directories that are too large to be kept in memory: searched on disk, listed part by part."""
+
+from __future__ import annotations
+
+from rumpfs.abi import errno
+from rumpfs.base.errors import VfsError
+from rumpfs.fs.ffs.lookup import PIECE, DirDamage, GiveUp, check_end, listing, read_entries, read_pieces
+from rumpfs.fs.ffs.readwrite import DataInode
+from rumpfs.ondisk.ufs.direct import parse_dir
+from rumpfs.vfs.dirent import Listing
+
+
+class Bigdir:
+    """Does for a large directory what `lookup.Dirhash` does for others.
+
+    The name cache remembers what was found. The part listed last is kept.
+
+    Args:
+        dp: the directory.
+    """
+
+    __slots__ = ("_damaged", "_dp", "_listing", "_part", "nbytes")
+
+    def __init__(self, dp: DataInode) -> None:
+        self._dp = dp
+        self._part = -1
+        self._listing = Listing(())
+        self._damaged = False
+        self.nbytes = 4 * PIECE
+
+    def find(self, name: bytes) -> int:
+        """Return the inode number of a name, or 0. Errors: EIO when a damaged part may hold it."""
+        dp = self._dp
+        damage = DirDamage(dp.v_mount)
+        try:
+            for offset, data in read_pieces(dp, 0, dp.i_size, damage):
+                ino = self._search(offset, data, name, damage)
+                if ino:
+                    return ino
+        except GiveUp:
+            pass
+        if damage.count:
+            raise VfsError(errno.EIO, "the directory is damaged")
+        return 0
+
+    def _search(self, offset: int, data: bytes, name: bytes, damage: DirDamage) -> int:
+        """Return the inode number of a name in the piece `data` at byte `offset`, or 0."""
+        dp = self._dp
+        fs = dp.v_mount.um_fs
+        where = f"{fs.where}: directory inode {dp.i_number}"
+        needle = name + b"\0"
+        position = data.find(needle)
+        while position >= 0:
+            start = position - position % fs.dirblksiz
+            end = start + fs.dirblksiz
+            chunk = data[start:end]
+            entries = parse_dir(
+                chunk, fs.order, fs.old_dirents, fs.dirblksiz, fs.maxino, where, offset + start, damage
+            )
+            for _, ino, _, found in entries:
+                if found == name:
+                    return ino
+            position = data.find(needle, end)
+        return 0
+
+    def read(self, offset: int, count: int) -> tuple[bytes, int]:
+        """Return struct dirents of at most `count` bytes from `offset` on, and the next offset.
+
+        Errors: EINVAL when `count` is too small for the next entry; EIO at the end of a damaged directory.
+        """
+        size = self._dp.i_size
+        while offset < size:
+            packed, end = self._list(offset)
+            data, following = packed.read(offset, count)
+            if data:
+                return data, following
+            check_end(packed, offset, end)
+            offset = end
+        if self._damaged:
+            raise VfsError(errno.EIO, "the directory is damaged; these were not all of its entries")
+        return b"", offset
+
+    def _list(self, offset: int) -> tuple[Listing, int]:
+        """Return the part of the directory that `offset` lies in, and where it ends."""
+        part = offset // PIECE
+        end = min((part + 1) * PIECE, self._dp.i_size)
+        if part != self._part:
+            damage = DirDamage(self._dp.v_mount)
+            self._listing = listing(read_entries(self._dp, part * PIECE, end, damage), end)
+            self._part = part
+            self._damaged |= damage.count > 0
+        return self._listing, end

@@ -1,0 +1,124 @@
+"""Where the blocks of a file are (NetBSD: ufs_bmap.c)."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rumpfs.base.errors import Corrupt
+from rumpfs.fs.ffs.cache import Cache
+from rumpfs.ondisk.layout import LITTLE
+from rumpfs.ondisk.ufs.fs import NDADDR, NIADDR
+
+if TYPE_CHECKING:
+    from rumpfs.fs.ffs.inode import Inode
+    from rumpfs.fs.ffs.ufsmount import FfsMount
+
+#: Bytes of indirect blocks kept.
+_POINTER_CACHE = 8 << 20
+
+#: array's letters for the pointers of UFS1 and UFS2: signed, 4 and 8 bytes.
+_UFS1_POINTER, _UFS2_POINTER = "i", "q"
+
+_FIELDS = ("di_ib[0]", "di_ib[1]", "di_ib[2]")
+
+
+class Bmap:
+    """The block maps of a file system's inodes; nothing but indirect blocks is kept.
+
+    Args:
+        mp: the mount.
+    """
+
+    def __init__(self, mp: FfsMount) -> None:
+        fs = mp.um_fs
+        self._mp = mp
+        self._fs = fs
+        self._frag = fs.fs_frag
+        self._nindir = fs.fs_nindir
+        self._typecode = _UFS2_POINTER if fs.ufs2 else _UFS1_POINTER
+        self._swapped = (fs.order == LITTLE) != (sys.byteorder == "little")
+        self._tables: Cache[int, array[int]] = Cache(mp.um_memory, _POINTER_CACHE, lambda _: fs.fs_bsize)
+
+    def bmap(self, ip: Inode, lbn: int, want: int) -> tuple[int, int]:
+        """Return the frag address of a logical block, and how many blocks go on in the same way.
+
+        Args:
+            ip: the inode.
+            lbn: logical block number.
+            want: look at no more than so many blocks, at least 1.
+
+        Returns:
+            (frag, count): `count` blocks lie one behind the other from `frag` on, which is not checked;
+            or they all are a hole, and `frag` is 0. `count` may be less than there are.
+
+        Raises:
+            Corrupt: the block needs an indirect block that lies outside of the file system, or no level
+                reaches it.
+        """
+        if lbn < NDADDR:
+            return self._run(ip.dinode.di_db, lbn, lbn + want)
+        index = lbn - NDADDR
+        span = 1
+        for level in range(NIADDR):
+            span *= self._nindir
+            if index < span:
+                return self._indirect(ip, level, span, index, want)
+            index -= span
+        raise Corrupt(f"{self._fs.where}: inode {ip.i_number}", "di_size", ip.i_size, f"has no block {lbn}")
+
+    def clear(self) -> None:
+        """Drop the cached indirect blocks."""
+        self._tables.clear()
+
+    def _indirect(self, ip: Inode, level: int, span: int, index: int, want: int) -> tuple[int, int]:
+        """Return what `bmap` does, for block `index` of the `span` blocks below di_ib[level]."""
+        frag = ip.dinode.di_ib[level]
+        while frag:
+            table = self._tables.get(frag)
+            if table is None:
+                table = self._load(ip, level, frag)
+            span //= self._nindir
+            if span == 1:
+                return self._run(table, index, index + want)
+            slot, index = divmod(index, span)
+            frag = table[slot]
+        return 0, min(want, span - index)
+
+    def _run(self, table: Sequence[int], index: int, stop: int) -> tuple[int, int]:
+        """Return the address in table[index], and how many entries before `stop` continue it."""
+        first = table[index]
+        following = index + 1
+        if following == stop:
+            return first, 1
+        if stop > len(table):
+            stop = len(table)
+        if first:
+            step = self._frag
+            expected = first + step
+            while following < stop and table[following] == expected:
+                following += 1
+                expected += step
+        else:
+            while following < stop and not table[following]:
+                following += 1
+        return first, following - index
+
+    def _load(self, ip: Inode, level: int, frag: int) -> array[int]:
+        """Read the indirect block at `frag`."""
+        fs = self._fs
+        if frag < 0 or frag + fs.fs_frag > self._mp.um_frags:
+            raise Corrupt(
+                f"{fs.where}: inode {ip.i_number}: indirect block below {_FIELDS[level]}",
+                "address",
+                frag,
+                f"the file system ends at frag {self._mp.um_frags}",
+            )
+        table = array(self._typecode)
+        table.frombytes(self._mp.pread(fs.fs_bsize, frag << fs.fs_fshift))
+        if self._swapped:
+            table.byteswap()
+        self._tables.put(frag, table)
+        return table

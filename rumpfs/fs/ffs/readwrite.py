@@ -1,0 +1,115 @@
+"""Reading what a vnode's blocks hold (NetBSD: ufs_readwrite.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rumpfs.abi import errno
+from rumpfs.base.copy import COPYIN_MAX, Buffer
+from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.fs.ffs.inode import Inode
+from rumpfs.ondisk.ufs.dinode import Dinode
+
+if TYPE_CHECKING:
+    from rumpfs.fs.ffs.ufsmount import FfsMount
+
+#: Blocks that a sequential reader's run is looked up ahead of its request.
+_AHEAD = 64
+
+#: The address of a hole.
+HOLE = -1
+
+
+class DataInode(Inode):
+    """A vnode with content in blocks.
+
+    The run found last is kept, [_start, _stop) in the file, `_delta` bytes further on the device: a read
+    that stays in it costs one read of the device and no search.
+    """
+
+    __slots__ = ("_delta", "_start", "_stop")
+
+    def __init__(self, mp: FfsMount, vtype: int, ino: int, dinode: Dinode) -> None:
+        Inode.__init__(self, mp, vtype, ino, dinode)
+        self._start = self._stop = self._delta = 0
+
+    def extent(self, offset: int, end: int) -> tuple[int, int]:
+        """Return how far the run that byte `offset` lies in goes, and where that byte is.
+
+        Args:
+            offset: below i_size.
+            end: byte offset behind what the caller wants, at most i_size.
+
+        Returns:
+            (stop, address): [offset, stop) is contiguous from byte `address` of the device on, or a hole
+            when `address` is HOLE. `stop` may be beyond `end`, not beyond i_size.
+
+        Raises:
+            Corrupt: the map leads out of the file system.
+        """
+        if self._start <= offset < self._stop:
+            return self._stop, offset + self._delta
+        mp = self.v_mount
+        fs = mp.um_fs
+        bshift = fs.fs_bshift
+        lbn = offset >> bshift
+        want = (end - 1 >> bshift) - lbn + 1
+        if offset == self._stop:
+            want += _AHEAD
+        frag, count = mp.um_bmap.bmap(self, lbn, want)
+        start = lbn << bshift
+        stop = lbn + count << bshift
+        if stop > self.i_size:
+            stop = self.i_size
+        if not frag:
+            return stop, HOLE
+        frags = stop - start + fs.fs_fsize - 1 >> fs.fs_fshift
+        if frag < 0 or frag + frags > mp.um_frags:
+            raise Corrupt(
+                f"{fs.where}: inode {self.i_number}: block {lbn}",
+                "address",
+                frag,
+                f"with {frags} frags it lies outside of the file system of {mp.um_frags} frags",
+            )
+        self._start = start
+        self._stop = stop
+        self._delta = (frag << fs.fs_fshift) - start
+        return stop, offset + self._delta
+
+    def content(self, offset: int, length: int) -> Buffer:
+        """Return at most `length` bytes at `offset`; fewer only at the end (ffs_read).
+
+        Errors: EINVAL for more than COPYIN_MAX bytes; EIO for a damaged map, and what the device says.
+        """
+        end = offset + length
+        if end > self.i_size:
+            end = self.i_size
+        length = end - offset
+        if length <= 0:
+            return b""
+        if length > COPYIN_MAX:
+            raise VfsError(errno.EINVAL, f"a read is at most {COPYIN_MAX} bytes")
+        try:
+            stop, address = self.extent(offset, end)
+            if stop < end:
+                return self._gather(offset, end)
+        except DiskError as error:
+            raise self.v_mount.damaged(error) from error
+        if address == HOLE:
+            return bytes(length)
+        return self.v_mount.pread(length, address)
+
+    def _gather(self, offset: int, end: int) -> bytearray:
+        """Return [offset, end), which is several runs and holes."""
+        data = bytearray(end - offset)
+        view = memoryview(data)
+        preadv = self.v_mount.preadv
+        position = offset
+        while position < end:
+            stop, address = self.extent(position, end)
+            if stop > end:
+                stop = end
+            if address != HOLE:
+                preadv([view[position - offset : stop - offset]], address)
+            position = stop
+        return data

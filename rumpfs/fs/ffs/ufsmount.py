@@ -1,0 +1,173 @@
+"""A mounted FFS: its superblock, its caches and its vnodes (NetBSD: ufs/ufs/ufsmount.h, ffs_vfsops.c)."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_LOCAL, MNT_LOG, MNT_RDONLY, MNT_SOFTDEP, makefstype
+from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.fs.ffs.bmap import Bmap
+from rumpfs.fs.ffs.cache import Cache
+from rumpfs.fs.ffs.inode import Inode, InodeTable
+from rumpfs.fs.ffs.vnops import Directory, FfsDir, vnode_class
+from rumpfs.ondisk.ufs.fs import FS_ISCLEAN, ROOTINO
+from rumpfs.ondisk.ufs.superblock import Superblock
+from rumpfs.vfs.mount import Mount, StatVfs
+from rumpfs.vfs.vnode import VDIR, type_of
+
+if TYPE_CHECKING:
+    from rumpfs.base.memory import Memory
+    from rumpfs.dev.window import Window
+    from rumpfs.vfs.mount import Vfs, VfsOps
+
+log = logging.getLogger("rumpfs.fs.ffs")
+
+#: Vnodes kept although nothing uses them, and the accounted bytes of one with its inode and struct stat.
+_VNODES, _VNODE = 65536, 1536
+
+#: Bytes of directories kept in memory, and the largest one of which all entries are.
+_DIRHASH_CACHE = 64 << 20
+_DIRHASH_MAX = 16 << 20
+
+#: Places of damage that are logged; the sum of it is what fsck_ffs is for.
+_MAXDAMAGE = 32
+
+
+class FfsMount(Mount):
+    """One mounted FFS.
+
+    Args:
+        vfs: the kernel's mounts, for its memory and its name cache.
+        op: the file system type.
+        window: the device; the mount closes it.
+        fs: its superblock.
+        rdev: the device's number.
+        flags: MNT_ flags.
+
+    Attributes:
+        um_dev: the device number, st_dev of every file.
+        um_frags: frags that exist both for the superblock and on the device.
+        um_dirhash_max: bytes of the largest directory that is read whole.
+        pread, preadv: the window's, until the mount is gone.
+    """
+
+    def __init__(self, vfs: Vfs, op: VfsOps, window: Window, fs: Superblock, rdev: int, flags: int) -> None:
+        drop = MNT_SOFTDEP | (MNT_LOG if flags & MNT_RDONLY else 0)
+        Mount.__init__(self, op, flags & ~drop | MNT_LOCAL)
+        self.mnt_fsid = (rdev, makefstype(op.name))
+        self.um_fs = fs
+        self.um_dev = rdev
+        self.um_frags = min(fs.fs_size, window.size >> fs.fs_fshift)
+        self.um_dirhash_max = _DIRHASH_MAX
+        self.um_memory: Memory = vfs.memory
+        self.um_namecache = vfs.namecache
+        self.pread: Callable[[int, int], bytes] = window.pread
+        self.preadv: Callable[[list[memoryview | bytearray], int], int] = window.preadv
+        self.um_close: Callable[[], None] = window.close
+        self.um_bmap = Bmap(self)
+        self._table = InodeTable(self)
+        self._loaded: weakref.WeakValueDictionary[int, Inode] = weakref.WeakValueDictionary()
+        self._vnodes: Cache[int, Inode] = Cache(
+            vfs.memory, _VNODES * _VNODE, lambda _: _VNODE, self._loaded.__setitem__
+        )
+        self.um_dirs: Cache[FfsDir, Directory] = Cache(
+            vfs.memory, _DIRHASH_CACHE, lambda directory: directory.nbytes, FfsDir.forget
+        )
+        self._damage: set[str] = set()
+        self.mnt_root = self._root()
+        self._report()
+
+    def vget(self, ino: int) -> Inode:
+        """Return the vnode of an inode, the same one for as long as anything uses it (ffs_vget).
+
+        Args:
+            ino: below maxino.
+
+        Errors: EIO for an inode that is damaged or free.
+        """
+        vp = self._vnodes.get(ino)
+        if vp is None:
+            vp = self._loaded.pop(ino, None)
+            if vp is None:
+                vp = self._load(ino)
+            self._vnodes.put(ino, vp)
+        return vp
+
+    def fast_symlink(self, ip: Inode) -> bytes:
+        """Return the text that a symbolic link keeps in its inode. Errors: EIO."""
+        try:
+            return self._table.fast_symlink(ip.i_number, ip.i_size)
+        except DiskError as error:
+            raise self.damaged(error) from error
+
+    def damaged(self, error: DiskError | VfsError) -> VfsError:
+        """Log what is wrong on the disk, each place once and not too many of them; return what to raise."""
+        text = str(error)
+        if text not in self._damage and len(self._damage) <= _MAXDAMAGE:
+            self._damage.add(text)
+            if len(self._damage) > _MAXDAMAGE:
+                text = f"{self.um_fs.where}: more damage is not logged; fsck_ffs finds all of it"
+            log.warning("%s", text)
+        return error if isinstance(error, VfsError) else VfsError(error.errno, text)
+
+    def statvfs(self) -> StatVfs:
+        fs = self.um_fs
+        total = fs.fs_cstotal
+        blocks = max(0, fs.fs_dsize)
+        bfree = max(0, fs.free_frags)
+        bresvd = max(0, fs.reserved_frags)
+        ffree = max(0, total.cs_nifree)
+        return StatVfs(
+            bsize=fs.fs_bsize,
+            frsize=fs.fs_fsize,
+            iosize=fs.fs_bsize,
+            blocks=blocks,
+            bfree=bfree,
+            bavail=max(0, bfree - bresvd),
+            bresvd=bresvd,
+            files=max(0, fs.maxino - ROOTINO),
+            ffree=ffree,
+            favail=ffree,
+            fresvd=0,
+        )
+
+    def unmount(self, flags: int) -> None:
+        """Give up the caches and the device; files that are still open (MNT_FORCE) read as EIO."""
+        self.pread = self.preadv = _gone
+        for cache in (self._vnodes, self.um_dirs, self.um_bmap, self._table):
+            cache.clear()
+        self.um_close()
+
+    def _load(self, ino: int) -> Inode:
+        try:
+            dinode = self._table.read(ino)
+        except DiskError as error:
+            raise self.damaged(error) from error
+        return vnode_class(dinode)(self, type_of(dinode.di_mode), ino, dinode)
+
+    def _root(self) -> Inode:
+        """Return the root directory."""
+        vp = self.vget(ROOTINO)
+        if vp.v_type != VDIR:
+            where = f"{self.um_fs.where}: root inode {ROOTINO}"
+            raise self.damaged(Corrupt(where, "di_mode", vp.i_mode, "is no directory"))
+        return vp
+
+    def _report(self) -> None:
+        """Log what a user should know about a file system that is mounted."""
+        fs = self.um_fs
+        for warning in fs.warnings:
+            log.warning("%s: %s", fs.where, warning)
+        if not fs.fs_clean & FS_ISCLEAN:
+            why = "was not unmounted cleanly"
+            if fs.has_wapbl:
+                why += " and its log is not replayed, so recent changes may be missing"
+            log.warning("%s: the file system %s; run fsck_ffs on it", fs.where, why)
+
+
+def _gone(*_: object) -> NoReturn:
+    raise VfsError(errno.EIO, "the file system has been unmounted")

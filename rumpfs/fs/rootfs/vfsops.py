@@ -1,0 +1,115 @@
+"""The root file system as a mount, and its first tree (NetBSD: rumpfs.c, rump_vfs.c)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_BASIC_FLAGS, MNT_IGNORE, MNT_LOCAL, MNT_ROOTFS
+from rumpfs.abi.stat import S_IFCHR, makedev
+from rumpfs.base.clock import now
+from rumpfs.base.errors import VfsError
+from rumpfs.base.memory import Memory
+from rumpfs.dev.etfs import EtfsEntry
+from rumpfs.fs.rootfs.etfs import EtfsNode, EtfsReg
+from rumpfs.fs.rootfs.vnops import BLOCK_SIZE, RootfsDir
+from rumpfs.vfs.cred import ROOT
+from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, Vfs, VfsOps
+from rumpfs.vfs.vnode import Vnode
+
+#: the memory devices: character major 2 (sys/dev/mm.c)
+_NULL: Final = makedev(2, 2)
+_ZERO: Final = makedev(2, 12)
+
+
+class RootfsMount(Mount):
+    """A mounted rumpfs.
+
+    Args:
+        op: its type, which gives the inode numbers.
+        flags: MNT_ flags.
+        memory: where the content of files is accounted.
+    """
+
+    mnt_op: RootfsOps
+
+    def __init__(self, op: RootfsOps, flags: int, memory: Memory) -> None:
+        super().__init__(op, flags | MNT_LOCAL)
+        self.memory = memory
+        self.mnt_root: RootfsDir = RootfsDir(self, 0o755, 0, 0, None, now())
+
+    def newino(self) -> int:
+        """Return the next inode number."""
+        return self.mnt_op.newino()
+
+    def statvfs(self) -> StatVfs:
+        return StatVfs(BLOCK_SIZE, BLOCK_SIZE, BLOCK_SIZE, 2, 0, 0, 0, 0, 0, 0, 0)
+
+    def add_key(self, key: bytes, entry: EtfsEntry) -> Vnode:
+        """Make a registered host file known under an etfs key, and return its vnode.
+
+        Args:
+            key: a path; leading slashes do not count.
+
+        Errors:
+            EEXIST: the key is there already.
+        """
+        keys = self._keys()
+        key = key.lstrip(b"/")
+        if key in keys:
+            raise VfsError(errno.EEXIST, f"etfs key {key!r}")
+        vp = keys[key] = EtfsReg(self, entry) if entry.type == "reg" else EtfsNode(self, entry)
+        return vp
+
+    def remove_key(self, key: bytes) -> None:
+        """Forget an etfs key, which the registry has found to be unused. Errors: ENOENT."""
+        keys = self._keys()
+        key = key.lstrip(b"/")
+        if key not in keys:
+            raise VfsError(errno.ENOENT, f"etfs key {key!r}")
+        del keys[key]
+
+    def _keys(self) -> dict[bytes, Vnode]:
+        keys = self.mnt_root.v_keys
+        assert keys is not None, "only the root file system has etfs keys"
+        return keys
+
+
+class RootfsOps(VfsOps):
+    """The file system type "rumpfs". Its mounts share one sequence of inode numbers, which starts at 3."""
+
+    name = b"rumpfs"
+
+    def __init__(self) -> None:
+        self._lastino = 2
+
+    def newino(self) -> int:
+        """Return the next inode number."""
+        self._lastino += 1
+        return self._lastino
+
+    def mount(self, vfs: Vfs, args: MountArgs) -> MountBody:
+        """Mount an empty file system; arguments are ignored. Errors: EFAULT."""
+        mp = RootfsMount(self, args.flags & (MNT_BASIC_FLAGS | MNT_IGNORE), vfs.memory)
+        vfs.getnewfsid(mp)
+        yield from args.names(mp, b"rumpfs")
+        return mp
+
+
+def mount_root(vfs: Vfs) -> RootfsMount:
+    """Mount a rumpfs, whose type is attached, as the root with what every kernel has there, and return it.
+
+    That is ``/dev``, ``/tmp``, ``/dev/null`` and ``/dev/zero``, inodes 4 to 7.
+    """
+    op = vfs.types[RootfsOps.name]
+    assert isinstance(op, RootfsOps)
+    mp = RootfsMount(op, MNT_ROOTFS, vfs.memory)
+    vfs.getnewfsid(mp)
+    mp.mnt_from = RootfsOps.name
+    mp.mnt_root.v_keys = {}
+    dev = mp.mnt_root.mkdir(b"dev", 0o755, ROOT)
+    mp.mnt_root.mkdir(b"tmp", 0o1777, ROOT)
+    dev.create(b"null", S_IFCHR | 0o644, ROOT, _NULL)
+    dev.create(b"zero", S_IFCHR | 0o644, ROOT, _ZERO)
+    vfs.mount_root(mp)
+    return mp

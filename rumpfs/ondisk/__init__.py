@@ -1,0 +1,1 @@
+"""Structures on disks: declarations, codecs and checks; pure functions on bytes."""

@@ -1,0 +1,1 @@
+"""The FFS family (UFS1, UFS2): superblock, cylinder groups, inodes, directories."""

@@ -1,0 +1,222 @@
+"""Inodes on disk, in one form for UFS1 (also with 4.2BSD owners) and UFS2.
+
+`DinodeCodec.decode` is on the path of every inode that is read, so it does one struct unpack, one
+itemgetter call and one tuple. Source: NetBSD sys/ufs/ufs/dinode.h.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rumpfs.ondisk.layout import I16, I32, I64, RAW, U16, U32, U64, Buffer, Order, Record
+from rumpfs.ondisk.ufs.fs import MAXSYMLINKLEN_UFS1, MAXSYMLINKLEN_UFS2
+
+if TYPE_CHECKING:
+    from rumpfs.ondisk.ufs.superblock import Superblock
+
+# di_mode: file type bits.
+IFMT = 0o170000
+IFIFO = 0o010000
+IFCHR = 0o020000
+IFDIR = 0o040000
+IFBLK = 0o060000
+IFREG = 0o100000
+IFLNK = 0o120000
+IFSOCK = 0o140000
+IFWHT = 0o160000
+
+# di_flags beyond those of chflags(2).
+SF_SNAPSHOT = 0x00200000
+SF_LOG = 0x00400000
+SF_SNAPINVAL = 0x00800000
+
+UFS1_DINODE = Record(
+    "ufs1_dinode",
+    128,
+    (
+        (0, "di_mode", U16),
+        (2, "di_nlink", I16),
+        (4, "di_oldids", U16[2]),
+        (8, "di_size", U64),
+        (16, "di_atime", I32),
+        (20, "di_atimensec", I32),
+        (24, "di_mtime", I32),
+        (28, "di_mtimensec", I32),
+        (32, "di_ctime", I32),
+        (36, "di_ctimensec", I32),
+        (40, "di_db", I32[12]),
+        (88, "di_ib", I32[3]),
+        (100, "di_flags", U32),
+        (104, "di_blocks", U32),
+        (108, "di_gen", I32),
+        (112, "di_uid", U32),
+        (116, "di_gid", U32),
+        (120, "di_modrev", U64),
+    ),
+)
+
+UFS2_DINODE = Record(
+    "ufs2_dinode",
+    256,
+    (
+        (0, "di_mode", U16),
+        (2, "di_nlink", I16),
+        (4, "di_uid", U32),
+        (8, "di_gid", U32),
+        (12, "di_blksize", U32),
+        (16, "di_size", U64),
+        (24, "di_blocks", U64),
+        (32, "di_atime", I64),
+        (40, "di_mtime", I64),
+        (48, "di_ctime", I64),
+        (56, "di_birthtime", I64),
+        (64, "di_mtimensec", I32),
+        (68, "di_atimensec", I32),
+        (72, "di_ctimensec", I32),
+        (76, "di_birthnsec", I32),
+        (80, "di_gen", I32),
+        (84, "di_kernflags", U32),
+        (88, "di_flags", U32),
+        (92, "di_extsize", I32),
+        (96, "di_extb", I64[2]),
+        (112, "di_db", I64[12]),
+        (208, "di_ib", I64[3]),
+        (232, "di_modrev", U64),
+        (240, "di_spare", RAW[16]),
+    ),
+)
+
+
+class Dinode(NamedTuple):
+    """An inode of any format, under the names of UFS2's fields.
+
+    di_blocks counts 512-byte units; di_db, di_ib and di_extb are frag addresses, 0 for a hole. The
+    pointers of a fast symlink and the first one of a device are not addresses (`DinodeCodec.fast_symlink`,
+    `Dinode.rdev`). UFS1 has neither birth time (both 0) nor extended attributes.
+    """
+
+    di_mode: int
+    di_nlink: int
+    di_uid: int
+    di_gid: int
+    di_size: int
+    di_blocks: int
+    di_flags: int
+    di_gen: int
+    di_atime: int
+    di_atimensec: int
+    di_mtime: int
+    di_mtimensec: int
+    di_ctime: int
+    di_ctimensec: int
+    di_db: tuple[int, ...]
+    di_ib: tuple[int, int, int]
+    di_birthtime: int
+    di_birthnsec: int
+    di_extsize: int
+    di_extb: tuple[int, int]
+
+    @property
+    def rdev(self) -> int:
+        """The dev_t of a device node: NetBSD keeps 32 bits in the first direct pointer."""
+        return self.di_db[0] & 0xFFFFFFFF
+
+
+#: What UFS1 lacks: birth time, its nanoseconds, size of extended attributes, their blocks.
+_UFS1_LACKS = (0, 0, 0, (0, 0))
+
+_OWNER = ("di_uid", "di_gid")
+_OLD_OWNER = ("di_oldids[0]", "di_oldids[1]")
+
+
+class DinodeCodec:
+    """Reads and writes the inodes of one file system.
+
+    Args:
+        order: byte order of the file system.
+        ufs2: True for UFS2.
+        old_owner: True when owners are the 16-bit numbers of 4.2BSD inodes.
+
+    Attributes:
+        size: bytes of an inode.
+        decode: ``decode(data, offset=0)`` returns the `Dinode` at a byte offset; struct.error when `data`
+            is too short.
+    """
+
+    __slots__ = ("_codec", "_convert", "_old_owner", "_pointers", "_room", "decode", "record", "size", "ufs2")
+
+    def __init__(self, order: Order, ufs2: bool, old_owner: bool = False) -> None:
+        self.ufs2 = ufs2
+        self._old_owner = old_owner
+        self.record = UFS2_DINODE if ufs2 else UFS1_DINODE
+        self._codec = self.record.codec(order)
+        self.size = self._codec.size
+        self._pointers = self.record.offset("di_db")
+        self._room = MAXSYMLINKLEN_UFS2 if ufs2 else MAXSYMLINKLEN_UFS1
+        owner = _OLD_OWNER if old_owner else _OWNER
+        stored = [name for name in Dinode._fields if ufs2 or name not in Dinode._fields[-len(_UFS1_LACKS) :]]
+        pick = self.record.picker(owner[_OWNER.index(name)] if name in _OWNER else name for name in stored)
+        self._convert = _converter(pick, () if ufs2 else _UFS1_LACKS)
+        self.decode = self._decoder()
+
+    def _decoder(self) -> Callable[..., Dinode]:
+        unpack = self._codec.unpack_flat
+        convert = self._convert
+
+        def decode(data: Buffer, offset: int = 0) -> Dinode:
+            return convert(unpack(data, offset))
+
+        return decode
+
+    def decode_many(self, data: Buffer) -> Iterator[Dinode]:
+        """Yield the inodes that tile `data`, whose length is a multiple of `size`."""
+        return map(self._convert, self._codec.iter_unpack_flat(data))
+
+    def fast_symlink(self, data: Buffer, offset: int, length: int) -> bytes:
+        """Return the text of a symlink that is kept in the inode at `offset`.
+
+        Args:
+            data: bytes with the inode.
+            offset: byte offset of the inode in `data`.
+            length: di_size; no more than the room of the pointers (60 or 120 bytes) is returned.
+        """
+        start = offset + self._pointers
+        return bytes(data[start : start + min(length, self._room)])
+
+    def encode(self, dinode: Dinode, old: Buffer | None = None) -> bytes:
+        """Return the bytes of an inode.
+
+        With 16-bit owners a changed owner goes to both places, as the kernel does it, and an unchanged one
+        leaves the wider numbers, which the kernel had before it cut them, alone.
+
+        Args:
+            dinode: the new values.
+            old: the inode's former bytes, whose other fields are kept; zeros when omitted.
+        """
+        row = self._codec.unpack(bytes(self.size) if old is None else old)
+        values = {name: value for name, value in dinode._asdict().items() if name in self.record.names}
+        if self._old_owner:
+            values["di_oldids"] = (dinode.di_uid & 0xFFFF, dinode.di_gid & 0xFFFF)
+            if values["di_oldids"] == row.di_oldids:
+                del values["di_uid"], values["di_gid"]
+        return self._codec.pack(row._replace(**values))
+
+
+def _converter(pick: Callable[[Any], Any], lacking: tuple[Any, ...]) -> Callable[[Any], Dinode]:
+    """Return the function from a record's flat values to a Dinode."""
+    make = Dinode._make
+    if not lacking:
+        return lambda flat: make(pick(flat))
+    return lambda flat: make(pick(flat) + lacking)
+
+
+@functools.cache
+def _codec(order: Order, ufs2: bool, old_owner: bool) -> DinodeCodec:
+    return DinodeCodec(order, ufs2, old_owner)
+
+
+def dinode_codec(fs: Superblock) -> DinodeCodec:
+    """Return the codec for a file system's inodes."""
+    return _codec(fs.order, fs.ufs2, fs.old_inodes)

@@ -1,0 +1,114 @@
+"""What the README and the demo show is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+BIN = Path(sys.prefix) / "bin"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("*/README.md"))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """An empty directory; servers that were started in it and still run are stopped."""
+    yield tmp_path
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            there = os.readlink(process / "cwd") == str(tmp_path)
+        except OSError:
+            continue  # it has ended, or belongs to someone else
+        if there:
+            os.kill(int(process.name), signal.SIGTERM)
+
+
+def _environment() -> dict[str, str]:
+    keep = {name: value for name, value in os.environ.items() if name != "RUMP_SERVER"}
+    return keep | {"PATH": f"{BIN}:{keep['PATH']}"}
+
+
+@pytest.mark.oracle("makefs")
+def test_the_examples_of_the_readme_run(directory: Path) -> None:
+    script = ["set -eux"]
+    for language, text in BLOCK.findall((PROJECT / "README.md").read_text()):
+        if language == "sh":
+            script.append(text)
+        elif language == "python":
+            script.append(f"python - <<'END'\n{text}END")
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(script)],
+        cwd=directory,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("hostname=puffy") >= 2  # through rumpfs cat, and from Python
+    assert (directory / "etc" / "rc.conf").read_text() == "hostname=puffy\n"
+    assert (directory / "ls").read_bytes() == Path("/bin/ls").read_bytes()
+    assert not (directory / "sock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.oracle("makefs")
+def test_the_demo_ends_well_and_in_time(directory: Path) -> None:
+    start = time.monotonic()
+    done = subprocess.run(
+        [str(PROJECT / "docs" / "demo.sh")],
+        env=_environment() | {"TMPDIR": str(directory)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "files, all equal" in done.stdout
+    assert time.monotonic() - start < 20
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_targets_that_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    scripts = [PROJECT / ".ci" / "run", PROJECT / ".ci" / "setup", PROJECT / "tests" / "conftest.py"]
+    named = {
+        target
+        for path in [*DOCUMENTS, *scripts]
+        for target in re.findall(
+            r"(?:`|^)make (?:--no-print-directory )?([a-z-]+)", path.read_text(), re.MULTILINE
+        )
+    }
+    assert {"demo", "test", "setup", "lint", "bench", "help"} <= named
+    assert named <= targets
+
+
+def test_make_help_names_every_target() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    done = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    listed = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert sorted(listed) == sorted(phony[1].split())
+
+
+def test_changes_have_a_section_for_what_is_not_released() -> None:
+    headings = re.findall(r"^## (.*)$", (PROJECT / "CHANGES.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased"
