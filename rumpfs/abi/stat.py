@@ -44,7 +44,7 @@ DIRENT: Final = struct.Struct("<QHHB")
 DIRENT_NAME: Final = 13  # offset of d_name
 
 #: struct statvfs of NetBSD 7 (numbers 356-359 and 397), 2256 bytes.
-STATVFS: Final = struct.Struct("<16QQQQIi12x32s1024s1024s4x")
+STATVFS: Final = struct.Struct("<16QQQQI16x32s1024s1024s4x")
 #: struct statvfs of NetBSD 10 (numbers 483-486), 3296 bytes.
 STATVFS_100: Final = struct.Struct("<16QQQQI4x32x32s1024s1024s1024s")
 

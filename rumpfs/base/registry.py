@@ -84,8 +84,8 @@ def find(name: str) -> Component:
 def solve(names: Iterable[str], bind_now: bool = False) -> list[Component]:
     """Find components and put them in an order in which each follows the ones that it requires.
 
-    The order of the names need not respect requirements: passes are made over what is left until one finds
-    nothing more. A name, or a component under another name, counts once.
+    The order of the names need not respect requirements: passes are made over what is left until one loads
+    nothing more. A component that is named twice, or in two forms, counts once.
 
     Args:
         names: as `find` takes them.
@@ -93,31 +93,48 @@ def solve(names: Iterable[str], bind_now: bool = False) -> list[Component]:
             an error at its first use, except those of `HARD`.
 
     Raises:
-        LoadError: the last one of a pass that found nothing.
+        LoadError: the last one; of those that cannot be found, if there are such: others follow from them.
     """
-    todo = dict.fromkeys(names)
-    found: dict[str, Component] = {}
-    failed: dict[str, LoadError] = {}
-    for name in todo:
+    found: dict[str, tuple[str, Component]] = {}
+    errors: list[LoadError] = []
+    for name in dict.fromkeys(names):
         try:
-            found[name] = find(name)
+            component = find(name)
         except LoadError as error:
-            failed[name] = error
-    present = {component.name for component in found.values()}
+            errors.append(error)
+        else:
+            found.setdefault(component.name, (name, component))
+    if errors:
+        raise errors[-1]
+    for name, component in found.values():
+        missing = [r for r in component.requires if r not in found and (bind_now or r in HARD)]
+        if missing:
+            advice = " ".join(f"-l{required}" for required in missing)
+            reason = f"{component.name} requires components that are not loaded: {', '.join(missing)}"
+            errors.append(LoadError(name, f"{reason} (add {advice})"))
+    if errors:
+        raise errors[-1]
+    return _order(found)
+
+
+def _order(found: dict[str, tuple[str, Component]]) -> list[Component]:
+    """Return components so that each follows the ones that it requires. Errors: LoadError for a circle."""
     loaded: dict[str, Component] = {}
-    while todo:
-        problems: dict[str, LoadError] = {}
-        for name in todo:
-            problem = failed.get(name) or _unmet(name, found[name], present, loaded, bind_now)
-            if problem is None:
-                loaded.setdefault(found[name].name, found[name])
-            else:
-                problems[name] = problem
-        if len(problems) == len(todo):
-            # What could not even be found is the cause, what requires it only follows.
-            causes = [failed[name] for name in todo if name in failed] or list(problems.values())
-            raise causes[-1]
-        todo = dict.fromkeys(problems)
+    while len(loaded) < len(found):
+        before = len(loaded)
+        waiting: dict[str, list[str]] = {}
+        for own_name, (_, component) in found.items():
+            if own_name not in loaded:
+                waits = [r for r in component.requires if r in found and r not in loaded and r != own_name]
+                if waits:
+                    waiting[own_name] = waits
+                else:
+                    loaded[own_name] = component
+        if len(loaded) == before:
+            last, waits = waiting.popitem()
+            raise LoadError(
+                found[last][0], f"{last} requires {waits[0]}, which directly or indirectly requires it"
+            )
     return list(loaded.values())
 
 
@@ -129,23 +146,6 @@ def unresolved(components: Sequence[Component]) -> dict[str, tuple[str, ...]]:
         for required in dict.fromkeys(r for c in components for r in c.requires)
         if required not in names
     }
-
-
-def _unmet(
-    name: str, component: Component, present: set[str], loaded: dict[str, Component], bind_now: bool
-) -> LoadError | None:
-    """Return why a component cannot be loaded yet, or ever; None when it can."""
-    for required in component.requires:
-        if required in loaded or required == component.name:
-            continue
-        if required in present:
-            return LoadError(name, f"{component.name} requires {required}, which in its turn waits for it")
-        if bind_now or required in HARD:
-            return LoadError(
-                name,
-                f"{component.name} requires the component {required}, which is not loaded (add -l{required})",
-            )
-    return None
 
 
 @cache

@@ -44,7 +44,10 @@ _classes: Final[dict[type[OSError], type[RumpError]]] = {OSError: RumpError}
 
 
 def rump_error(
-    number: int, filename: str | bytes | None = None, filename2: str | bytes | None = None, text: str | None = None
+    number: int,
+    filename: str | bytes | None = None,
+    filename2: str | bytes | None = None,
+    text: str | None = None,
 ) -> RumpError:
     """Return the error for a NetBSD number.
 

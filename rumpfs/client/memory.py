@@ -53,8 +53,8 @@ class Waiter:
     """
 
     __slots__ = (
-        "base", "body", "bulk", "done", "error", "memory", "pieces", "refused", "reqno", "rv0", "rv1", "waiting",
-        "wake",
+        "base", "body", "bulk", "done", "error", "memory", "pieces", "refused", "reqno", "rv0", "rv1",
+        "waiting", "wake",
     )  # fmt: skip
 
     def __init__(self, index: int) -> None:
@@ -141,7 +141,7 @@ class AddressSpace:
             if argument < len(memory):
                 behind = memory[argument]
                 offset = addr & _OFFSET
-                size = behind if type(behind) is int else len(behind) if behind is not None else 0
+                size = 0 if behind is None else behind if isinstance(behind, int) else len(behind)
                 if offset + length <= size:
                     return waiter, behind, offset
         raise WildPointer(f"the server used {length} bytes at address {addr:#x}, which no call gave it")
@@ -149,8 +149,8 @@ class AddressSpace:
     def copyin(self, addr: int, length: int) -> Buffer:
         """Return the `length` bytes at `addr` (copyin(9), seen from the other side)."""
         _, behind, offset = self.find(addr, length)
-        if behind is None or type(behind) is int:
-            raise WildPointer(f"the server read {length} bytes at {addr:#x}, where a call only has room for a result")
+        if behind is None or isinstance(behind, int):
+            raise WildPointer(f"the server read {length} bytes at {addr:#x}, which is room for a result")
         if length == len(behind):
             return behind
         return memoryview(behind)[offset : offset + length]
@@ -161,9 +161,11 @@ class AddressSpace:
         A buffer counts as followed by a NUL, as a string of C is.
         """
         _, behind, offset = self.find(addr, 0)
-        if behind is None or type(behind) is int:
-            raise WildPointer(f"the server read a string at {addr:#x}, where a call only has room for a result")
-        head = bytes(behind[offset : offset + maxlen])
+        if behind is None or isinstance(behind, int):
+            raise WildPointer(f"the server read a string at {addr:#x}, which is room for a result")
+        head = behind[offset : offset + maxlen]
+        if type(head) is not bytes:
+            head = bytes(head)
         end = head.find(0)
         if end >= 0:
             return head[: end + 1]

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, Self
 
@@ -223,7 +223,8 @@ class RawClient:
         """Let the kernel forget the process kept under a cookie."""
         sock = connect(self.url, self.timeout)
         with sock:
-            sock.sendall(wire.frame(1, wire.REQ, wire.HANDSHAKE, wire.HANDSHAKE_FORK, wire.FORK_BODY.pack(cookie, 1)))
+            body = wire.FORK_BODY.pack(cookie, 1)
+            sock.sendall(wire.frame(1, wire.REQ, wire.HANDSHAKE, wire.HANDSHAKE_FORK, body))
             answer = sock.recv(wire.HDRLEN)
         if answer:  # there is none when it worked
             raise rump_error(errno.ESRCH)
@@ -248,7 +249,7 @@ class RawClient:
         transport.abandon(errno.EINTR)
         transport.request(wire.HANDSHAKE, wire.HANDSHAKE_EXEC, _comm(comm) + b"\0")
 
-    def execve(self, path: str, args: Sequence[str], env: dict[str, str] | None = None) -> NoReturn:
+    def execve(self, path: str, args: list[str], env: dict[str, str] | None = None) -> NoReturn:
         """Execute a host program that goes on with this process (librumpclient: rumpclient_exec).
 
         Its client, made without a url, has the descriptors that are not FD_CLOEXEC.
@@ -302,5 +303,5 @@ def connect(url: str, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
         return sock
     sock.close()
     if not banner:
-        raise connection_lost(f"{url}: the server closed the connection at once: it has no room for one more client")
+        raise connection_lost(f"{url}: the server hung up at once: it has no room for one more client")
     raise connection_lost(f"{url}: something answers there that is not a rump kernel: {banner[:40]!r}")

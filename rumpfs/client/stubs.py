@@ -20,6 +20,8 @@ A failure is a RumpError with the paths of the call.
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import struct
 import sys
 from collections.abc import Callable
@@ -38,14 +40,6 @@ _ENCODING: Final = sys.getfilesystemencoding()
 #: from this size on, data is received straight to where it belongs
 BULK: Final = 48 << 10
 
-_NUMBERS: Final = {
-    syscalls.FD: (32, "iI"),
-    syscalls.INT: (32, "iI"),
-    syscalls.UINT: (32, "iI"),
-    syscalls.LONG: (64, "qQ"),
-    syscalls.ULONG: (64, "qQ"),
-    syscalls.OFF: (64, "qQ"),
-}
 _UNSIGNED_RESULTS: Final = ("uid_t", "gid_t", "mode_t")
 #: calls that return an errno in place of setting it
 _RETURN_ERRNO: Final = ("__posix_fadvise50", "posix_fallocate", "clock_nanosleep")
@@ -95,7 +89,7 @@ def destination(buffer: Any) -> memoryview:
 
 def pointed(value: Any) -> Buffer | None:
     """Return the memory behind a pointer argument; None when it is an address already."""
-    if type(value) is int:
+    if isinstance(value, int):
         return None
     if isinstance(value, str):
         return value.encode(_ENCODING, "surrogateescape")
@@ -109,80 +103,78 @@ def wrapped(row: Syscall, slots: tuple[int, ...]) -> tuple[int, ...]:
         OverflowError: a number does not fit its argument.
     """
     fixed = []
-    used = iter(slots)
-    for arg in row.args:
-        if arg.kind == syscalls.PADDING:
-            continue
-        value = next(used)
-        bits = _NUMBERS.get(arg.kind, (64,))[0]
+    args = [arg for arg in row.args if arg.kind != syscalls.PADDING]
+    for arg, value in zip(args, slots, strict=True):
+        code = syscalls.SLOT[arg.kind]
+        bits = 32 if code[0] in "iI" else 64
         if not isinstance(value, int):
             raise TypeError(f"{public_name(row)}: {arg.name} is an int, not {type(value).__name__}")
         if not -(1 << bits - 1) <= value < 1 << bits:
             raise OverflowError(f"{public_name(row)}: {arg.name} has {bits} bits; {value} does not fit")
         value &= (1 << bits) - 1
-        signed = syscalls.SLOT[arg.kind][0] in "iq"
-        fixed.append(value - (1 << bits) if signed and value >> bits - 1 else value)
+        fixed.append(value - (1 << bits) if code[0] in "iq" and value >> bits - 1 else value)
     return tuple(fixed)
 
 
+#: names that a stub cannot use for an argument; it gets an underscore
+_RESERVED: Final = frozenset([
+    *keyword.kwlist, *dir(builtins), "base", "error", "failed", "frame", "give", "number", "pack", "reqno",
+    "result", "row", "second", "stored", "take", "transact", "waiter",
+])  # fmt: skip
+_POINTERS: Final = (syscalls.PATH, syscalls.IN, syscalls.OUT, syscalls.PTR)
+
+
 class _Writer:
-    """Writes the source of one stub."""
+    """Writes the source of one stub; m0 is what stands behind its first pointer, a0 the address of that."""
 
     def __init__(self, row: Syscall) -> None:
         self.row = row
         self.params: list[str] = []
-        self.before: list[str] = []  # lines before the call
-        self.memory: list[str] = []  # what stands behind each pointer argument
+        self.before: list[str] = []  # what is done before anything can fail halfway
+        self.addresses: list[str] = []
         self.values: list[str] = []  # what goes into each slot
         self.paths: list[str] = []
         self.out: Arg | None = None
+        self.pointers = 0
         # The argument that holds the size of another one is filled in.
-        self.sizes = {arg.size for arg in row.args if arg.kind in (syscalls.IN, syscalls.OUT) and arg.size}
+        self.sizes = {arg.size for arg in row.args if isinstance(arg.size, str)}
         for arg in row.args:
-            self._argument(arg)
-
-    def _address(self) -> str:
-        offset = (len(self.memory) - 1) * REGION
-        return f"waiter.base + {offset}" if offset else "waiter.base"
-
-    def _argument(self, arg: Arg) -> None:
-        name = self._identifier(arg)
-        if arg.kind == syscalls.PADDING:
-            return
-        if arg.kind in _NUMBERS:
-            if arg.name in self.sizes:
+            name = f"{arg.name}_" if arg.name in _RESERVED else arg.name
+            if arg.kind in _POINTERS:
+                self._pointer(arg, name)
+            elif arg.kind != syscalls.PADDING:
                 self.values.append(name)
-            else:
-                self.params.append(name)
-                self.values.append(name)
-            return
-        memory = f"m{len(self.memory)}"
-        self.memory.append(memory)
-        address = self._address()
-        if arg.kind == syscalls.OUT:
-            self._out(arg, name, memory)
-            self.values.append(address if isinstance(arg.size, int) else f"{address} if {memory} is not None else 0")
-            return
-        self.params.append(name)
+                if arg.name not in self.sizes:
+                    self.params.append(name)
+
+    def _pointer(self, arg: Arg, name: str) -> None:
+        number = self.pointers
+        self.pointers += 1
+        memory = f"m{number}"
+        null = "0"
         if arg.kind == syscalls.PATH:
             self.before.append(f"{memory} = cstring({name})")
             self.paths.append(name)
         elif arg.kind == syscalls.IN:
-            self.before.append(f"{memory} = source({name})")
-            if isinstance(arg.size, str):
-                self.before.append(f"{arg.size} = len({memory}) if {memory} is not None else 0")
-            else:
-                self.before.append(f"if {memory} is not None and len({memory}) != {arg.size}:")
-                self.before.append(f"    raise ValueError('{name} has {arg.size} bytes')")
+            self._in(arg, name, memory)
+        elif arg.kind == syscalls.OUT:
+            self._out(arg, name, memory)
         else:
             self.before.append(f"{memory} = pointed({name})")
-            address = f"{name} if type({name}) is int else {address}"
-            self.values.append(f"({address}) if {name} is not None else 0")
-            return
-        self.values.append(f"{address} if {memory} is not None else 0")
+            null = f"{name} or 0"  # an address already
+        if arg.kind != syscalls.OUT or isinstance(arg.size, str):
+            self.params.append(name)
+        address = f"base + {number * REGION}" if number else "base"
+        self.addresses.append(f"a{number} = {address} if {memory} is not None else {null}")
+        self.values.append(f"a{number}")
 
-    def _identifier(self, arg: Arg) -> str:
-        return arg.name + "_" if arg.name in ("from", "in") else arg.name
+    def _in(self, arg: Arg, name: str, memory: str) -> None:
+        self.before.append(f"{memory} = source({name})")
+        if isinstance(arg.size, str):
+            self.before.append(f"{arg.size} = len({memory}) if {memory} is not None else 0")
+        else:
+            self.before.append(f"if {memory} is not None and len({memory}) != {arg.size}:")
+            self.before.append(f"    raise ValueError('{arg.name} has {arg.size} bytes')")
 
     def _out(self, arg: Arg, name: str, memory: str) -> None:
         assert self.out is None, "a call has one result buffer"
@@ -190,54 +182,29 @@ class _Writer:
         if isinstance(arg.size, int):
             self.before.append(f"{memory} = {arg.size}")
             return
-        self.params.append(name)
         self.before += [
-            f"if type({name}) is int or {name} is None:",
+            f"if {name} is None or isinstance({name}, int):",
             f"    {memory} = {name}",
             f"    {arg.size} = {name} or 0",
-            f"    if {arg.size} < 0: raise ValueError('a size cannot be negative')",
+            f"    if {arg.size} < 0:",
+            "        raise ValueError('a size cannot be negative')",
             "else:",
             f"    {memory} = destination({name})",
             f"    {arg.size} = len({memory})",
         ]
 
-    def _result(self) -> list[str]:
-        row = self.row
-        if self.out is not None:
-            stored = "stored = waiter.stored()"
-            if isinstance(self.out.size, int):
-                return [stored, "give(waiter)", "return stored"]
-            memory = f"m{[arg.kind for arg in row.args if arg.kind in _POINTERS].index(syscalls.OUT)}"
-            return [
-                f"if type({memory}) is int:",
-                f"    {stored}",
-                "    give(waiter)",
-                "    return stored",
-                "give(waiter)",
-                "return result",
-            ]
-        if row.name == "pipe":
-            return ["second = waiter.rv1", "give(waiter)", "return result, second"]
-        lines = ["give(waiter)"]
-        if row.name in _RETURN_ERRNO:
-            lines.append("if result: raise rump_error(result)")
-        if row.result == "void":
-            return [*lines, "return None"]
-        return [*lines, "return result & 0xFFFFFFFF" if row.result in _UNSIGNED_RESULTS else "return result"]
-
-    def text(self) -> str:
-        """Return the source of a function that binds a connection's functions and returns the stub."""
-        row = self.row
-        length = wire.HDRLEN + 8 * len(row.args)
-        head = f"{length}, reqno, {wire.REQ}, {wire.SYSCALL}, {row.number}"
-        values = ", ".join(self.values)
-        lines = [*self.before, "waiter = take()"]
-        if self.memory:
-            lines.append(f"waiter.memory = ({', '.join(self.memory)},)")
+    def _call(self) -> list[str]:
+        """Return the lines from the request to its answer."""
+        head = f"{wire.HDRLEN + 8 * len(self.row.args)}, reqno, {wire.REQ}, {wire.SYSCALL}, {self.row.number}"
+        lines = ["waiter = take()"]
+        if self.pointers:
+            memory = "".join(f"m{number}, " for number in range(self.pointers))
+            lines += [f"waiter.memory = ({memory})", "base = waiter.base", *self.addresses]
         if self.out is not None and isinstance(self.out.size, str):
             lines.append(f"waiter.bulk = {self.out.size} >= {BULK}")
         lines.append("reqno = waiter.reqno = number()")
-        if values:
+        if self.values:
+            values = ", ".join(self.values)
             lines += [
                 "try:",
                 f"    frame = pack({head}, {values})",
@@ -251,17 +218,40 @@ class _Writer:
         else:
             lines.append(f"frame = pack({head})")
         lines.append("result = transact(waiter, frame)")
-        if not row.noerr:
+        if not self.row.noerr:
             failed = ", ".join(["failed", *self.paths])
-            lines += [
-                "if waiter.error:",
-                "    failed = waiter.error",
-                "    give(waiter)",
-                f"    raise rump_error({failed})",
+            lines += ["if waiter.error:", "    failed = waiter.error", "    give(waiter)"]
+            lines.append(f"    raise rump_error({failed})")
+        return lines
+
+    def _result(self) -> list[str]:
+        """Return the lines that make the stub's result."""
+        row = self.row
+        stored = ["stored = waiter.stored()", "give(waiter)", "return stored"]
+        if self.out is not None:
+            if isinstance(self.out.size, int):
+                return stored
+            memory = [arg.kind for arg in row.args if arg.kind in _POINTERS].index(syscalls.OUT)
+            return [
+                f"if type(m{memory}) is int:",
+                *(f"    {line}" for line in stored),
+                "give(waiter)",
+                "return result",
             ]
-        lines += self._result()
-        name = public_name(row)
-        body = "\n        ".join(lines)
+        if row.name == "pipe":
+            return ["second = waiter.rv1", "give(waiter)", "return result, second"]
+        lines = ["give(waiter)"]
+        if row.name in _RETURN_ERRNO:
+            lines += ["if result:", "    raise rump_error(result)"]
+        if row.result != "void":
+            unsigned = " & 0xFFFFFFFF" if row.result in _UNSIGNED_RESULTS else ""
+            lines.append(f"return result{unsigned}")
+        return lines
+
+    def text(self) -> str:
+        """Return the source of a function that binds a connection's functions and returns the stub."""
+        name = public_name(self.row)
+        body = "\n        ".join([*self.before, *self._call(), *self._result()])
         return (
             "def bind(take, give, number, transact, pack, row):\n"
             f"    def {name}({', '.join(self.params)}):\n        {body}\n"
@@ -269,7 +259,6 @@ class _Writer:
         )
 
 
-_POINTERS: Final = (syscalls.PATH, syscalls.IN, syscalls.OUT, syscalls.PTR)
 _GLOBALS: Final[dict[str, Any]] = {
     "cstring": cstring,
     "destination": destination,

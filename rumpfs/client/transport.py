@@ -228,9 +228,7 @@ class Transport:
             elif kind is Signal:
                 self._signals.append(event[0])
             elif kind is AnonMmap:
-                reqno, length = event  # type: ignore[misc]
-                address = self.space.anonymous(length)
-                answers.append(wire.frame(reqno, wire.RESP, wire.ANONMMAP, 0, address.to_bytes(8, "little")))
+                self._anonmmap(event, answers)  # type: ignore[arg-type]
         if answers:
             self._send(answers)
 
@@ -265,6 +263,10 @@ class Transport:
             answers.append(header)
             answers.append(data)
 
+    def _anonmmap(self, request: AnonMmap, answers: list[Buffer]) -> None:
+        address = self.space.anonymous(request.length)
+        answers.append(wire.frame(request.reqno, wire.RESP, wire.ANONMMAP, 0, address.to_bytes(8, "little")))
+
     def _copyout(self, stored: CopyData, owed: int) -> None:
         """Store what the server sent; `owed` bytes of it are still to be received."""
         addr, data = stored
@@ -278,7 +280,7 @@ class Transport:
             if owed:
                 self._fill(behind[offset + size : offset + size + owed])
         else:
-            raise WildPointer(f"the server stored {size + owed} bytes at {addr:#x}, where a call gave bytes to read")
+            raise WildPointer(f"the server stored {size + owed} bytes at {addr:#x}, which is to be read only")
 
     def _fill(self, view: memoryview) -> None:
         """Receive to fill `view`."""
@@ -308,8 +310,16 @@ class Transport:
         with self._sending:
             if self._unsent:
                 self._unsent += parts
-            else:
-                self._unsent = self._push(parts)
+                return
+            if len(parts) == 1:
+                try:
+                    sent = self._sock_send(parts[0], _FLAGS)
+                except BlockingIOError:
+                    sent = 0
+                if sent == len(parts[0]):
+                    return
+                parts[0] = parts[0][sent:]
+            self._unsent = self._push(parts)
 
     def _push(self, parts: list[Buffer]) -> list[Buffer]:
         """Send until there is no room; return what is left. The caller holds `_sending`."""
@@ -348,7 +358,7 @@ class Transport:
             elif isinstance(reason, RemoteProtocolError | WildPointer):
                 self._lost = f"{self.peer}: {reason}; connection closed"
             else:
-                self._lost = f"{self.peer}: a call was interrupted ({type(reason).__name__}); connection closed"
+                self._lost = f"{self.peer}: {type(reason).__name__} during a call; connection closed"
         self._shutdown()
         for waiter in list(self._waiters.values()):
             _wake(waiter)

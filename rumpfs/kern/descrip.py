@@ -36,6 +36,9 @@ class File:
         """Return at most `length` bytes at the file's offset and move it."""
         raise VfsError(errno.EOPNOTSUPP)
 
+    def check_write(self) -> None:
+        """Fail if a write is bound to, before its data is fetched. Errors: EPIPE."""
+
     def write(self, data: Buffer, cred: Cred) -> int | Body:
         """Store `data` at the file's offset, move it, and return the number of bytes taken."""
         raise VfsError(errno.EOPNOTSUPP)

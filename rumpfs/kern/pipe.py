@@ -103,10 +103,13 @@ class PipeWriter(PipeFile):
 
     __slots__ = ()
 
+    def check_write(self) -> None:
+        if not self.pipe.readers:
+            raise VfsError(errno.EPIPE)
+
     def write(self, data: Buffer, cred: Cred) -> int | Body:
         pipe = self.pipe
-        if not pipe.readers:
-            raise VfsError(errno.EPIPE)
+        self.check_write()
         if len(pipe.buffer) + len(data) <= PIPE_SIZE:
             pipe.buffer += data
             pipe.readable.wakeup()

@@ -134,6 +134,7 @@ def _seekable(fp: File, offset: int) -> VnodeFile:
 def _write(p: Proc, fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
     total = 0
     try:
+        fp.check_write()
         for addr, length in iov:
             done = 0
             while done < length:

@@ -228,6 +228,7 @@ class ClientConnection:
         """
         if self._rest:
             data = memoryview(self._rest + data)
+            self._rest = b""
         self.owed = 0
         events: list[ClientEvent] = []
         offset = 0
@@ -255,7 +256,8 @@ class ClientConnection:
                 else:
                     events.append(self._event(reqno, cls, kind, union, body))
             offset += length
-        self._rest = bytes(data[offset:])
+        if offset < end:
+            self._rest = bytes(data[offset:])
         return events
 
     def _event(self, reqno: int, cls: int, kind: int, union: int, body: memoryview) -> ClientEvent:

@@ -144,7 +144,6 @@ class Vfs:
         self.namecache = NameCache(memory)
         self.rootvnode: Vnode
         self.keys: Keys
-        self._mntid = 0
 
     def attach(self, op: VfsOps) -> None:
         """Enter a file system type (vfs_attach). Errors: EEXIST."""
@@ -163,8 +162,11 @@ class Vfs:
     def getnewfsid(self, mp: Mount) -> None:
         """Give a mount without a device its file system id (vfs_subr.c: vfs_getnewfsid)."""
         number = makefstype(mp.mnt_op.name)
-        self._mntid += 1
-        mp.mnt_fsid = (makedev(number & 0xFF, self._mntid & 0xFF), number)
+        taken = {other.mnt_fsid for other in self.mountlist}
+        mntid = 1
+        while (fsid := (makedev(number & 0xFF, mntid), number)) in taken:
+            mntid += 1
+        mp.mnt_fsid = fsid
 
     def mount_root(self, mp: Mount) -> None:
         """Make `mp` the root file system."""

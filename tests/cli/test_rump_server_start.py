@@ -67,19 +67,21 @@ def test_an_unknown_library_is_named_with_what_is_installed(tmp_path: Path, name
 
 
 DISK = "-l librumpvfs.so -l librumpdev.so -l librumpdev_disk.so"
-
+NO_HOSTPATH = "etfs hostpath open: No such file or directory"
+NO_SIZE = "size=host, but cannot query non-zero size: Invalid argument"
+TWICE = "-d key=/a,hostpath=host,size=host -d key=//a,hostpath=host,size=host"
 
 #: (options, the C program's line, status of the process in the foreground without -s)
 REFUSED = [
-    (f"{DISK} -d key=/dev/a,hostpath=/no/such/file,size=host", "etfs hostpath open: No such file or directory", 2),
-    ("-l librumpvfs.so -d key=/k,hostpath=/no/such,size=host", "etfs hostpath open: No such file or directory", 2),
+    (f"{DISK} -d key=/dev/a,hostpath=/no/such/file,size=host", NO_HOSTPATH, 2),
+    ("-l librumpvfs.so -d key=/k,hostpath=/no/such,size=host", NO_HOSTPATH, 2),
     ("-l librumpvfs.so -d key=nokey,hostpath=host,size=host,type=reg", "etfs register: Invalid argument", 22),
     ("-d key=/k,hostpath=host,size=host", "etfs register: Function not implemented", 78),
-    (f"{DISK} -d key=/a,hostpath=host,size=host -d key=//a,hostpath=host,size=host", "etfs register: File exists", 17),
-    (f"{DISK} -d key=/a,hostpath=empty,size=host", "size=host, but cannot query non-zero size: Invalid argument", 22),
+    (f"{DISK} {TWICE}", "etfs register: File exists", 17),
+    (f"{DISK} -d key=/a,hostpath=empty,size=host", NO_SIZE, 22),
     (f"{DISK} -d key=/a,hostpath=host,disklabel=a", "disklabel not found: No such file or directory", 2),
-    (f"{DISK} -d key=/a,hostpath=missing,disklabel=a", "etfs hostpath open: No such file or directory", 2),
-    (f"{DISK} -d key=/a,hostpath=missing,size=1m,ro", "etfs hostpath open: No such file or directory", 2),
+    (f"{DISK} -d key=/a,hostpath=missing,disklabel=a", NO_HOSTPATH, 2),
+    (f"{DISK} -d key=/a,hostpath=missing,size=1m,ro", NO_HOSTPATH, 2),
     ("-m /no/such.mod", "module etfs register failed: Function not implemented", 78),
     ("-lrumpvfs -m /no/such.mod", "module etfs register failed: No such file or directory", 2),
     ("-lrumpvfs -m host", "module load failed: Exec format error", 8),
@@ -103,8 +105,14 @@ def test_what_fails_after_the_fork(tmp_path: Path, words: str, line: str, status
 
 @pytest.mark.parametrize(
     ("url", "status"),
-    [("foo", 22), ("unix:///no/such/dir/sock", 2), ("tcp6://::1:1/", 45), ("tcp://127.0.0.1:99999", 34)]
-    + [("unix://" + "x" * 108, 63), ("unix://plainfile", 48)],
+    [
+        ("foo", 22),
+        ("unix:///no/such/dir/sock", 2),
+        ("tcp6://::1:1/", 45),
+        ("tcp://127.0.0.1:99999", 34),
+        ("unix://" + "x" * 108, 63),
+        ("unix://plainfile", 48),
+    ],
 )
 def test_the_foreground_process_ends_with_netbsds_number(tmp_path: Path, url: str, status: int) -> None:
     (tmp_path / "plainfile").write_text("precious")
@@ -196,11 +204,10 @@ def test_drivespecs_that_contradict_themselves(tmp_path: Path, drivespec: str, m
     assert done.returncode == 1
 
 
-#: (environment, options, starts, the component that is named otherwise)
+#: (environment, options, the components that are named)
 BINDING = [
     ({"LD_BIND_NOW": "1"}, "-lrumpvfs -lrumpfs_ffs", "rumpdev_disk"),
-    ({"LD_BIND_NOW": "1"}, "-lrumpvfs -lrumpdev_disk -lrumpfs_ffs", "rumpdev"),
-    ({"LD_BIND_NOW": "1"}, "-lrumpfs_ffs", "rumpvfs"),
+    ({"LD_BIND_NOW": "1"}, "-lrumpfs_ffs", "rumpvfs, rumpdev_disk"),
     ({}, "-lrumpfs_ffs", "rumpvfs"),
     ({"LD_BIND_NOW": ""}, "-s -l librumpfs_ffs.so", "rumpvfs"),
 ]
@@ -213,7 +220,8 @@ def test_a_missing_component_is_named(
     done = run(tmp_path, "rump_server", *words.split(), "unix://tsock", **environ)
     first, second = done.stderr.splitlines()
     assert first.startswith('failed to load -libraries, last error from "')
-    assert f"requires the component {missing}, which is not loaded (add -l{missing})" in second
+    assert f"rumpfs_ffs requires components that are not loaded: {missing}" in second
+    assert f"(add -l{missing.replace(', ', ' -l')})" in second
     assert done.returncode == 1
 
 
@@ -238,7 +246,8 @@ def test_a_module_that_is_not_there_says_where_there_are_some(tmp_path: Path) ->
     done = run(tmp_path, "rump_server", "-s", "-lrumpvfs", "-m", "/modules/tmpfs.kmod", "unix://sock")
     assert done.stderr.splitlines() == [
         "module etfs register failed: No such file or directory",
-        f"  /modules/tmpfs.kmod: no such file. The modules that come with rumpfs are in {directory}: tmpfs.kmod",
+        "  /modules/tmpfs.kmod: no such file. The modules that come with rumpfs are in "
+        f"{directory}: tmpfs.kmod",
     ]
     assert (Path(directory) / "tmpfs.kmod").is_file()
 
@@ -285,8 +294,9 @@ def test_help_says_what_a_user_has_to_know(tmp_path: Path, program: str) -> None
         f"usage: {program} [-s] [-v] [-c ncpu] [-d drivespec] [-l library] [-m module]"
     )
     for words in (
-        "-s ", "-v ", "-c ncpu", "-d drivespec", "-l library", "-m module", "-r total_ram", "--print-module-dir",
-        "key=", "hostpath=", "size=", "offset=", "disklabel=", "type=blk|chr|reg", "ro ",
+        "-s ", "-v ", "-c ncpu", "-d drivespec", "-l library", "-m module", "-r total_ram",
+        "--print-module-dir", "key=", "hostpath=",
+        "size=", "offset=", "disklabel=", "type=blk|chr|reg", "ro ",
         "Sysproxy has no authentication", "tcp url is open to everyone", "LD_BIND_NOW",
     ):  # fmt: skip
         assert words in done.stdout

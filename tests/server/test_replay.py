@@ -9,8 +9,11 @@ entries and we do not. Times, free space, tmpfs's inode numbers and unused bytes
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import pytest
 
 from tests.serving import COPYIN, COPYINSTR, COPYOUT, Frame, Peer, Served, serving
 
+MNT_RDONLY = 1
 WIRE = Path(__file__).parents[2].parent / "shared" / "wire"
 pytestmark = pytest.mark.skipif(not WIRE.is_dir(), reason=f"no recordings at {WIRE}")
 
@@ -133,6 +137,13 @@ class Player:
         self.served = served
         self.cut = cut
         self.cookies: dict[bytes, bytes] = {}
+        self.open = ExitStack()
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.open.close()
 
     def play(self, recording: Recording, on_tmpfs: bool) -> int:
         """Play one recording and return the number of calls compared."""
@@ -146,7 +157,7 @@ class Player:
         for position, message in enumerate(recording.messages):
             conn = message["conn"]
             if message.get("event") == "open":
-                peers[conn] = Peer(self.served.path)
+                peers[conn] = self.open.enter_context(Peer(self.served.path))
                 waiting[conn] = []
             elif message.get("event") == "close":
                 peers.pop(conn).sock.close()
@@ -256,8 +267,11 @@ def mask(name: str, data: bytes, on_tmpfs: bool) -> bytes:
         if on_tmpfs:
             out[16:24] = bytes(8)  # st_ino: an address in C
     elif name in STATVFS_CALLS and on_tmpfs:
-        out[32:64] = bytes(32)  # blocks: what memory the host has
-        out[64:96] = bytes(32)
+        out[32:96] = bytes(64)  # blocks and files: what memory the host has
+    elif name in STATVFS_CALLS and out[172:176] == b"ffs\0":
+        out[0] &= ~MNT_RDONLY
+        for field in (5, 6, 9, 10, 12, 13, 14, 15):  # free space and inodes; transfers, which we do not count
+            out[8 * field : 8 * field + 8] = bytes(8)
     elif name == "__getdents30" and on_tmpfs:
         position = 0
         while position < len(out):
@@ -283,17 +297,62 @@ def use_up_pids(served: Served, first: int | None) -> None:
 
 RECORDINGS = (
     "guest", "errors", "root", "rootfs", "tmpfs", "fork", "prefork_cancel", "exec", "sigpipe_raise",
-    "pipe_blocking", "kill_enosys", "bigio_tmpfs", "bigio_rootfs",
+    "pipe_blocking", "kill_enosys", "bigio_tmpfs", "bigio_rootfs", "hijack",
 )  # fmt: skip
+CUTS = pytest.mark.parametrize("cut", [1 << 30, 24, 1], ids=["whole", "at every header", "byte by byte"])
 
 
-@pytest.mark.parametrize("cut", [1 << 30, 24, 1], ids=["whole", "at every header", "byte by byte"])
+def requests_of(recording: Recording) -> int:
+    return sum(m.get("class") == "REQ" and m["dir"] == "c2s" for m in recording.messages)
+
+
+@CUTS
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_recording(served: Served, name: str, cut: int) -> None:
     recording = Recording(name)
-    use_up_pids(served, recording.first_pid())
-    compared = Player(served, cut).play(recording, on_tmpfs="tmpfs" in name)
-    requests = [m for m in recording.messages if m.get("class") == "REQ" and m.get("dir") == "c2s"]
-    assert compared == len(requests)
+    use_up_pids(served, recording.first_pid() if name != "hijack" else None)
+    with Player(served, cut) as player:
+        assert player.play(recording, on_tmpfs="tmpfs" in name) == requests_of(recording)
 
 
+@CUTS
+@pytest.mark.oracle("makefs")
+def test_reading_ffs(tmp_path: Path, cut: int) -> None:
+    """The recorded mount of FFS, asked for read-only, up to the first write; on an image made alike."""
+    tree = tmp_path / "tree"
+    (tree / "dir").mkdir(parents=True)
+    (tree / "dir" / "a").write_bytes(b"x")
+    (tree / "README").write_bytes(b"x" * 2000)
+    (tree / "link").symlink_to("README")
+    image = tmp_path / "ffs.img"
+    makefs = shutil.which("makefs")
+    assert makefs is not None
+    subprocess.run(
+        [makefs, "-t", "ffs", "-B", "le", "-s", "32m", "-o", "version=2", image, tree],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    recording = Recording("ffs")
+    last = next(i for i, m in enumerate(recording.messages) if m.get("sys") == "open" and m["args"][1] != "0x0")
+    recording.messages = recording.messages[:last]
+    mount = next(m for m in recording.messages if m.get("sys") == "__mount50")
+    raw = bytearray.fromhex(mount["hex"])
+    raw[24 + 16] |= MNT_RDONLY
+    mount["hex"] = raw.hex()
+    with (
+        serving(tmp_path, "-d", f"key=/dev/dk,hostpath={image},size=host,ro") as served,
+        Player(served, cut) as player,
+    ):
+        use_up_pids(served, recording.first_pid())
+        assert player.play(recording, on_tmpfs=False) == requests_of(recording)
+
+
+def test_halt(served: Served) -> None:
+    """The recorded rump.halt gets its answer, and the server ends well with its socket gone."""
+    with Player(served, 1 << 30) as player:
+        recording = Recording("halt")
+        assert player.play(recording, on_tmpfs=False) == requests_of(recording)
+    out, err = served.process.communicate(timeout=10)
+    assert served.process.returncode == 0
+    assert out.decode().splitlines() == ["rump kernel halting...", "halted"]
+    assert not err
+    assert not Path(served.path).exists()
