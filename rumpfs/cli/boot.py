@@ -12,7 +12,7 @@ from rumpfs.base.errors import VfsError
 from rumpfs.base.registry import unresolved
 from rumpfs.cli.options import Options
 from rumpfs.dev.drive import DriveError, OpenedDrive, open_drive
-from rumpfs.dev.drivespec import DriveSpec
+from rumpfs.dev.drivespec import DriveSpec, DriveType
 from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.window import Window
 from rumpfs.kern import rumpblk
@@ -83,7 +83,7 @@ def load_module(kernel: Kernel, name: str) -> None:
         raise StartError(reason, errno.ENOENT, f"{name}: {_shipped()}")
     try:
         hostfile = HostFile.open(path, readonly=True)
-        kernel.etfs_register(MODULE_KEY, Window(hostfile, 0, hostfile.size, readonly=True), "reg")
+        _register(kernel, MODULE_KEY, Window(hostfile, 0, hostfile.size, readonly=True), "reg")
     except VfsError as error:
         raise StartError(reason, error.errno, error.why) from error
     try:
@@ -101,7 +101,8 @@ def _module_path(name: str) -> str | None:
     candidates = [name]
     if "/" not in name:
         candidates += [os.path.join(MODULE_DIR, name), os.path.join(MODULE_DIR, name + SUFFIX)]
-    return next(filter(os.path.exists, candidates), None)
+    # Of a directory or the like the kernel says what is wrong with it.
+    return next(filter(os.path.isfile, candidates), name if os.path.exists(name) else None)
 
 
 def _shipped() -> str:
@@ -120,13 +121,22 @@ def register_drive(kernel: Kernel, spec: DriveSpec) -> None:
     except DriveError as error:
         raise StartError(error.reason, error.errno, error.why, error.host_errno) from error
     try:
-        kernel.etfs_register(spec.key, drive.window, spec.type)
+        _register(kernel, spec.key, drive.window, spec.type)
     except VfsError as error:
         raise StartError("etfs register", error.errno, error.why) from error
     for warning in drive.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if kernel.verbose:
         kernel.print(_describe(drive))
+
+
+def _register(kernel: Kernel, key: bytes, window: Window, kind: DriveType) -> None:
+    """Register a window, or close it. Errors: VfsError."""
+    try:
+        kernel.etfs_register(key, window, kind)
+    except VfsError:
+        window.close()
+        raise
 
 
 def _describe(drive: OpenedDrive) -> str:

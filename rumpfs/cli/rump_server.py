@@ -42,7 +42,8 @@ def run(prog: str, args: Sequence[str], everything: bool) -> int:
         everything: whether it has every installed component.
     """
     _open_stdio()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for a start that is interrupted
     try:
         options = parse(prog, args)
     except UsageError as error:

@@ -6,7 +6,6 @@ NetBSD: librumpclient/rumpclient.c.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -30,13 +29,11 @@ RUMP_SERVER: Final = "RUMP_SERVER"
 PARSEDSERVER: Final = "RUMP__PARSEDSERVER"
 EXECFD: Final = "RUMPCLIENT__EXECFD"
 
-#: NetBSD's signals by name, where the number is not everybody's (sys/sys/signal.h)
+#: NetBSD's signals that the host may number otherwise (sys/sys/signal.h)
 _SIGNALS: Final = {
     7: "SIGEMT", 10: "SIGBUS", 12: "SIGSYS", 16: "SIGURG", 17: "SIGSTOP", 18: "SIGTSTP", 19: "SIGCONT",
     20: "SIGCHLD", 23: "SIGIO", 29: "SIGINFO", 30: "SIGUSR1", 31: "SIGUSR2", 32: "SIGPWR",
 }  # fmt: skip
-#: those that have the same number everywhere
-_SAME_SIGNALS: Final = (1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 14, 15, 21, 22, 24, 25, 26, 27, 28)
 
 
 def server_url(environ: dict[str, str] | os._Environ[str] = os.environ) -> str:
@@ -56,8 +53,10 @@ def raise_signal(signo: int) -> None:
 
     NetBSD's client raises it in any case; the errno of the call says what is to be known.
     """
-    host = signo if signo in _SAME_SIGNALS else getattr(signal, _SIGNALS.get(signo, ""), None)
-    if host is not None and signal.getsignal(host) is not signal.SIG_DFL:
+    import signal  # few programs ever come here
+
+    host = getattr(signal, _SIGNALS[signo], None) if signo in _SIGNALS else signo
+    if host in signal.valid_signals() and signal.getsignal(host) is not signal.SIG_DFL:
         signal.raise_signal(host)
 
 
@@ -130,6 +129,7 @@ class RawClient:
             raise
 
     def _use(self, sock: socket.socket) -> None:
+        self.forgotten: list[int] = []  # descriptors of streams that nobody closed
         self._transport = Transport(sock, self.url, self._on_signal)
         self.sys = Syscalls(self._transport)
 

@@ -154,7 +154,6 @@ class StatvfsResult(NamedTuple):
 
 def statvfs_result(data: bytes) -> StatvfsResult:
     """Decode a struct statvfs."""
-    # The four 64-bit words and the owner that follow f_fresvd are in the order of the structure.
     fields = STATVFS.unpack(data)
     numbers, names = fields[:-3], fields[-3:]
     return StatvfsResult(*numbers, *(name.split(b"\0", 1)[0] for name in names))

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final
 
 from rumpfs.abi import errno
@@ -83,6 +84,7 @@ class Transport:
         self._recv_into = sock.recv_into
         self._sock_send = sock.send
         self._reading = threading.Lock()  # held by the reader
+        self._reader = 0  # its thread
         self._sending = threading.Lock()  # held for an attempt to send, never while waiting
         self._unsent: list[Buffer] = []
         self._waiters: dict[int, Waiter] = {}  # those that were not the reader when they began
@@ -103,6 +105,7 @@ class Transport:
         if not self._reading.acquire(False):
             self._follow(waiter, frame)
             return self._answered(waiter, frame)
+        self._reader = get_ident()
         try:
             with self._sending:
                 if self._unsent:
@@ -131,6 +134,7 @@ class Transport:
             self._fail(reason)
             raise
         finally:
+            self._reader = 0
             self._reading.release()
             if self._waiters:
                 self._pass_on()
@@ -138,6 +142,9 @@ class Transport:
 
     def _follow(self, waiter: Waiter, frame: bytes) -> None:
         """Send a request and wait for its answer, while another thread reads."""
+        if self._reader == get_ident():
+            # The answer would be waited for by the one who has to read it.
+            raise RuntimeError("a call inside of a call of the same thread (in a signal handler?)")
         if waiter.wake is None:
             waiter.wake = threading.Lock()
             waiter.wake.acquire()
@@ -153,9 +160,11 @@ class Transport:
                 waiter.waiting = True
                 if self._reading.acquire(False):
                     waiter.waiting = False
+                    self._reader = get_ident()
                     try:
                         self._read(waiter)
                     finally:
+                        self._reader = 0
                         self._reading.release()
                 else:
                     waiter.wake.acquire()

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 #: the modules whose bodies the table of system calls is bound to
 BODIES = (sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process)
 
+#: forked processes that nobody has claimed; more than any client has children on the way
+MAXPARKED = 4096
+
 
 class Kernel:
     """One kernel.
@@ -126,7 +129,9 @@ class Kernel:
         return p
 
     def prefork(self, p: Proc) -> bytes:
-        """Park a copy of a process and return the cookie it is claimed with (16 bytes)."""
+        """Park a copy of a process and return the cookie it is claimed with (16 bytes). Errors: EAGAIN."""
+        if len(self._parked) >= MAXPARKED:
+            raise VfsError(errno.EAGAIN)
         cookie = secrets.token_bytes(16)
         self._parked[cookie] = Proc(self, p, p.fd.copy())
         return cookie

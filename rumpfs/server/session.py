@@ -92,14 +92,23 @@ class Session:
                 if turns >= TURNS:
                     turns = 0
                     await trio.lowlevel.checkpoint()
-                while len(self._queued) >= QUEUE_MAX and self.blocked:
-                    self._room = trio.Event()
-                    await self._room.wait()
+                if len(self._queued) >= QUEUE_MAX:
+                    await self._wait_for_room()
         except RemoteProtocolError as error:
             log.warning("%s: %s; connection closed", self.peer, error)
         finally:
             server.awake -= 1
             self.close()
+
+    async def _wait_for_room(self) -> None:
+        """Leave further requests in the socket until the client has read what is there for it."""
+        self.server.awake -= 1
+        try:
+            while self.blocked and not self.dead:
+                self._room = trio.Event()
+                await self._room.wait()
+        finally:
+            self.server.awake += 1
 
     def _recv(self, buffer: bytearray) -> int:
         """Receive; -1 when there is nothing, 0 at the end."""
@@ -198,9 +207,11 @@ class Session:
         out = self.conn.out
         if not out or self.blocked:
             return
-        if self._send(out) or self.dead:
-            return
-        out[:] = [piece if type(piece) is bytes else bytes(piece) for piece in out]
+        if self._send(out):
+            if self.dead or self.calls is None or not self.calls.deferred:
+                return
+        else:
+            out[:] = [piece if type(piece) is bytes else bytes(piece) for piece in out]
         self.blocked = True
         self.server.spawn(self._drain)
 
@@ -230,6 +241,7 @@ class Session:
 
     async def _drain(self) -> None:
         out = self.conn.out
+        await trio.lowlevel.checkpoint()
         while out and not self.dead:
             try:
                 await trio.lowlevel.wait_writable(self.sock)

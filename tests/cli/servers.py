@@ -19,7 +19,14 @@ BIN = Path(sys.prefix) / "bin"
 PATIENCE = 30
 
 #: What would change the programs' behaviour.
-_FOREIGN = ("LD_BIND_NOW", "RUMP_NCPU", "RUMP_MEMLIMIT", "RUMP_VERBOSE", "RUMP_SERVER")
+_FOREIGN = (
+    "LD_BIND_NOW",
+    "PYTHONDONTWRITEBYTECODE",
+    "RUMP_NCPU",
+    "RUMP_MEMLIMIT",
+    "RUMP_VERBOSE",
+    "RUMP_SERVER",
+)
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -225,6 +225,17 @@ def test_a_missing_component_is_named(
     assert done.returncode == 1
 
 
+def test_every_component_is_asked_for_what_it_requires(tmp_path: Path) -> None:
+    done = run(
+        tmp_path, "rump_server", "-lrumpvfs", "-l", "librumpdev_disk.so", "unix://x", LD_BIND_NOW="yes"
+    )
+    assert done.stderr.splitlines() == [
+        'failed to load -libraries, last error from "librumpdev_disk.so":',
+        "  rumpdev_disk requires components that are not loaded: rumpdev (add -lrumpdev)",
+    ]
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize("option", ["-l", "-m"])
 def test_an_elf_file_is_refused_with_what_is_expected(tmp_path: Path, option: str) -> None:
     elf = tmp_path / "foreign.so"

@@ -65,16 +65,30 @@ class DataInode(Inode):
             return stop, HOLE
         frags = stop - start + fs.fs_fsize - 1 >> fs.fs_fshift
         if frag < 0 or frag + frags > mp.um_frags:
-            raise Corrupt(
-                f"{fs.where}: inode {self.i_number}: block {lbn}",
-                "address",
-                frag,
-                f"with {frags} frags it lies outside of the file system of {mp.um_frags} frags",
-            )
+            stop = self._clip(lbn, frag)
         self._start = start
         self._stop = stop
         self._delta = (frag << fs.fs_fshift) - start
         return stop, offset + self._delta
+
+    def _clip(self, lbn: int, frag: int) -> int:
+        """Return where the part of a run ends that is inside the file system, as a byte offset in the file.
+
+        Args:
+            lbn: first logical block of the run.
+            frag: its address.
+
+        Raises:
+            Corrupt: not even one block of it is.
+        """
+        mp = self.v_mount
+        fs = mp.um_fs
+        blocks = mp.um_frags - frag >> fs.fs_fragshift
+        if frag < 0 or blocks < 1:
+            where = f"{fs.where}: inode {self.i_number}: block {lbn}"
+            why = f"the file system has {fs.fs_size} frags, the device {mp.um_frags} of them"
+            raise Corrupt(where, "address", frag, why)
+        return lbn + blocks << fs.fs_bshift
 
     def content(self, offset: int, length: int) -> Buffer:
         """Return at most `length` bytes at `offset`; fewer only at the end (ffs_read).

@@ -116,20 +116,18 @@ class FfsMount(Mount):
 
     def statvfs(self) -> StatVfs:
         fs = self.um_fs
-        total = fs.fs_cstotal
-        blocks = max(0, fs.fs_dsize)
-        bfree = max(0, fs.free_frags)
-        bresvd = max(0, fs.reserved_frags)
-        ffree = max(0, total.cs_nifree)
+        bfree = _u64(fs.free_frags)
+        bresvd = _u64(fs.reserved_frags)
+        ffree = _u64(fs.fs_cstotal.cs_nifree)
         return StatVfs(
             bsize=fs.fs_bsize,
             frsize=fs.fs_fsize,
             iosize=fs.fs_bsize,
-            blocks=blocks,
+            blocks=_u64(fs.fs_dsize),
             bfree=bfree,
             bavail=max(0, bfree - bresvd),
             bresvd=bresvd,
-            files=max(0, fs.maxino - ROOTINO),
+            files=_u64(fs.maxino - ROOTINO),
             ffree=ffree,
             favail=ffree,
             fresvd=0,
@@ -167,6 +165,11 @@ class FfsMount(Mount):
             if fs.has_wapbl:
                 why += " and its log is not replayed, so recent changes may be missing"
             log.warning("%s: the file system %s; run fsck_ffs on it", fs.where, why)
+
+
+def _u64(value: int) -> int:
+    """Return a counter that no check vouches for as what statvfs can hold."""
+    return min(max(value, 0), (1 << 64) - 1)
 
 
 def _gone(*_: object) -> NoReturn:

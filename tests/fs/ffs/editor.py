@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from rumpfs.ondisk.layout import BIG
+from rumpfs.ondisk.ufs.cg import Cg
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFMT, Dinode, dinode_codec
 from rumpfs.ondisk.ufs.fs import FS, NDADDR
 from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
@@ -68,14 +69,15 @@ class Editor:
         old = self.read(self.codec.size, offset)
         self.write(offset, self.codec.encode(self.codec.decode(old)._replace(**fields), old))
 
+    def initialised(self, cg: int) -> int:
+        """Return how many inodes of a group were ever initialised."""
+        return Cg.decode(self.read(self.fs.fs_cgsize, self.at(self.fs.cgtod(cg))), self.fs, cg).initediblk
+
     def inodes(self) -> Iterator[tuple[int, Dinode]]:
         """Yield every inode in use."""
-        with mounted(self.path) as mp:
-            limits = [
-                mp._table._initialised(cg) if self.fs.ufs2 else self.fs.fs_ipg for cg in range(self.fs.fs_ncg)
-            ]
-        for cg, limit in enumerate(limits):
-            for ino in range(cg * self.fs.fs_ipg, cg * self.fs.fs_ipg + limit):
+        for cg in range(self.fs.fs_ncg):
+            first = cg * self.fs.fs_ipg
+            for ino in range(first, first + self.initialised(cg)):
                 dinode = self.dinode(ino)
                 if dinode.di_mode:
                     yield ino, dinode
@@ -137,7 +139,7 @@ class Editor:
         raise AssertionError(name)
 
     def old_dirents(self, data: bytes) -> bytes:
-        """Return directory content in the 4.2BSD format: a name length of 16 bits instead of type and length."""
+        """Return directory content in the 4.2BSD format: 16 bits of name length and no type."""
         old = bytearray(data)
         for offset, _, _, name in self.dirents(data):
             old[offset + 6 : offset + 8] = len(name).to_bytes(2, "big" if self.fs.order == BIG else "little")

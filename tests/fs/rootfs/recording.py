@@ -1,4 +1,4 @@
-"""What a recording of the C server says: the struct stats, statvfs and dirents that it copied out, by call."""
+"""What a recording of the C server says: the structures that it copied out, call by call."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ def arguments(
 def drive(body: MountBody, *answers: object) -> tuple[list[object], TmpfsMount]:
     """Run a mount; return what it asked for, in order, and the mount."""
     asked: list[object] = []
+    given = (None, *answers)
     try:
-        asked.append(next(body))
-        for answer in answers:
-            asked.append(body.send(answer))
+        while len(asked) < len(given):
+            asked.append(body.send(given[len(asked)]))
     except StopIteration as stop:
         return asked, stop.value
     raise AssertionError(f"asks for more: {asked}")
