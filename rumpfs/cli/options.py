@@ -75,7 +75,7 @@ examples:
 """
 
 _WHAT: Final = {
-    False: "It has the components that\n-l names, and none without.",
+    False: "It has the components that\n-l names, and no file systems or devices without them.",
     True: "It has every component\nthat is installed.",
 }
 

@@ -18,13 +18,15 @@ from rumpfs.sysproxy.events import Answer, Call
 
 if TYPE_CHECKING:
     from rumpfs.kern.proc import Proc
-    from rumpfs.server.server import Server
+    from rumpfs.server.hub import Hub
 
 log = logging.getLogger(__name__)
 
 _sysresp = wire.SYSRESP_FRAME.pack
 #: replies up to this size are joined and sent as one piece, larger ones go out as they are
 JOIN_MAX = 16384
+#: bytes of output that a client may leave unread before its calls wait
+BACKLOG_MAX = 4 << 20
 #: how often a call that is being aborted may go on asking before it is dropped
 ABORT_TRIES = 16
 
@@ -45,23 +47,29 @@ class Pending:
 
     def wake(self) -> None:
         """The event came: go on as soon as the present call is finished."""
-        self.calls.server.ready.append((self, True))
+        self.calls.hub.ready.append(self.resume)
+
+    def resume(self) -> None:
+        """Go on after the event, unless the call has ended since."""
+        if self.sleep is not None:
+            self.calls.drive(self, True)
+            self.calls.flush()
 
 
 class Calls:
     """The calls of one process that are under way.
 
     Args:
-        server: whose run queue and timers are used.
+        hub: whose run queue and timers are used.
         conn: takes what goes out.
         p: the process.
         flush: sends what is in `conn.out`.
     """
 
-    __slots__ = ("_fetches", "_paths", "conn", "deferred", "flush", "out", "p", "pending", "server", "sysent")
+    __slots__ = ("_fetches", "_paths", "conn", "deferred", "flush", "hub", "out", "p", "pending", "sysent")
 
-    def __init__(self, server: Server, conn: ServerConnection, p: Proc, flush: Callable[[], None]) -> None:
-        self.server = server
+    def __init__(self, hub: Hub, conn: ServerConnection, p: Proc, flush: Callable[[], None]) -> None:
+        self.hub = hub
         self.flush = flush
         self.conn = conn
         self.out = conn.out
@@ -215,7 +223,7 @@ class Calls:
                 if type(request) is CopyOut:
                     if not self._copyout(request.addr, request.data):
                         error = VfsError(errno.EFAULT)
-                    elif self.server.backlogged(self.conn):
+                    elif sum(map(len, self.out)) > BACKLOG_MAX:
                         self.deferred.append(pending)
                         return
                 elif type(request) is Raise:
@@ -260,14 +268,16 @@ class Calls:
     def _sleep(self, pending: Pending, request: Sleep) -> None:
         pending.sleep = request
         request.queue.enter(pending.wake)
-        if request.deadline is not None:
-            self.server.at(request.deadline, pending)
+        if request.deadline is None:
+            return
 
-    def expire(self, pending: Pending, request: Sleep) -> None:
-        """The deadline of a sleep came; nothing happens when it is over already."""
-        if pending.sleep is request:
-            request.queue.leave(pending.wake)
-            self.drive(pending, False)
+        def expire() -> None:
+            if pending.sleep is request:
+                request.queue.leave(pending.wake)
+                self.drive(pending, False)
+                self.flush()
+
+        self.hub.at(request.deadline, expire)
 
     def drained(self) -> None:
         """The output has gone out: resume the calls that waited for it."""
@@ -276,7 +286,7 @@ class Calls:
             self.drive(pending, None)
 
     def hang_up(self) -> None:
-        """The client is gone, though it may still read: its calls fail, copies with EFAULT, sleeps with EINTR."""
+        """The client is gone, but may still read: its copies fail with EFAULT, its sleeps with EINTR."""
         for reqno, _, _ in self._paths.values():
             self.fail(reqno, errno.EFAULT)
         self._end(self.fail)

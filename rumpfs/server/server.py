@@ -1,4 +1,4 @@
-"""The server of one kernel: its listener, its clients, and how it ends (NetBSD: librumpuser/rumpuser_sp.c)."""
+"""The server of one kernel: its listener, its clients, its end (NetBSD: librumpuser/rumpuser_sp.c)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import signal
 import socket
 import stat
 import struct
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -19,18 +16,14 @@ import trio
 from rumpfs.abi import errno
 from rumpfs.abi.limits import RB_DUMP, RB_HALT
 from rumpfs.kern.kernel import Kernel
-from rumpfs.server.calls import Pending
+from rumpfs.server.hub import Hub
 from rumpfs.server.session import Session
-from rumpfs.sysproxy.connection import ServerConnection
 from rumpfs.sysproxy.url import TcpUrl, UnixUrl, UrlError, parse
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 256  # rumpuser_sp.c: MAXCLI
-RECV_SIZE = 256 << 10
 SNDBUF = 4 << 20
-#: bytes of output that a client may leave unread before its calls wait
-BACKLOG_MAX = 4 << 20
 _ucred = struct.Struct("3i")
 
 
@@ -45,14 +38,10 @@ class Server:
     def __init__(self, kernel: Kernel, url: str) -> None:
         self.kernel = kernel
         self.url = url
-        self.buffer = bytearray(RECV_SIZE)
-        self.view = memoryview(self.buffer)
-        self.ready: deque[tuple[Pending, Any]] = deque()
-        self.awake = 0  # sessions that do not wait
+        self.hub = Hub(kernel, self.halt)
         self._listener: socket.socket | None = None
         self._path: str | None = None
         self._scope = trio.CancelScope()
-        self._nursery: trio.Nursery | None = None
 
     # --- binding ----------------------------------------------------------------------------------
 
@@ -113,13 +102,13 @@ class Server:
         """Serve until the kernel is halted, by a client or by SIGTERM or SIGINT; return how (RB_ flags)."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                self.hub.nursery = nursery
                 with self._scope:
                     nursery.start_soon(self._signals, signals)
                     nursery.start_soon(self._accept)
                     await trio.sleep_forever()
                 nursery.cancel_scope.cancel()
-            self._nursery = None
+            self.hub.nursery = None
             self.fini()
             howto = self.kernel.howto or 0
             if howto & RB_DUMP:
@@ -145,7 +134,9 @@ class Server:
 
     async def _accept(self) -> None:
         listener = self._listener
-        assert listener is not None and self._nursery is not None
+        nursery = self.hub.nursery
+        assert listener is not None
+        assert nursery is not None
         while True:
             await trio.lowlevel.wait_readable(listener)
             try:
@@ -153,13 +144,13 @@ class Server:
             except BlockingIOError:
                 continue
             except OSError as error:
-                log.error("accept on %s: %s", self.url, error.strerror)
+                log.warning("accept on %s: %s; trying again", self.url, error.strerror)
                 await trio.sleep(0.1)
                 continue
             sock.setblocking(False)
             if self._admit(sock):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SNDBUF)
-                self._nursery.start_soon(Session(self, sock, f"client {sock.fileno()}").run)
+                nursery.start_soon(Session(self.hub, sock, f"client {sock.fileno()}").run)
             else:
                 sock.close()
 
@@ -172,37 +163,6 @@ class Server:
             return True
         log.warning("a client of user %d was refused on %s", uid, self.url)
         return False
-
-    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task beside the sessions."""
-        if self._nursery is not None:
-            self._nursery.start_soon(task)
-
-    def run_ready(self) -> None:
-        """Resume the calls whose event came."""
-        ready = self.ready
-        while ready:
-            pending, value = ready.popleft()
-            if pending.sleep is not None:
-                pending.calls.drive(pending, value)
-                pending.calls.flush()
-
-    def backlogged(self, conn: ServerConnection) -> bool:
-        """Whether so much output waits that calls should not add to it."""
-        return sum(map(len, conn.out)) > BACKLOG_MAX
-
-    def at(self, deadline: float, pending: Pending) -> None:
-        """Resume a sleeping call at a monotonic time."""
-        request = pending.sleep
-        assert request is not None and self._nursery is not None
-
-        async def expire() -> None:
-            await trio.sleep(max(0.0, deadline - time.monotonic()))
-            pending.calls.expire(pending, request)
-            pending.calls.flush()
-            self.run_ready()
-
-        self._nursery.start_soon(expire)
 
 
 def _is_stale(path: str) -> bool:

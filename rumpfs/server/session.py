@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -14,6 +13,7 @@ from rumpfs.abi import errno
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
 from rumpfs.server.calls import Calls
+from rumpfs.server.hub import Hub
 from rumpfs.sysproxy import wire
 from rumpfs.sysproxy.connection import ServerConnection
 from rumpfs.sysproxy.events import (
@@ -27,9 +27,6 @@ from rumpfs.sysproxy.events import (
     RemoteProtocolError,
     ServerEvent,
 )
-
-if TYPE_CHECKING:
-    from rumpfs.server.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +44,13 @@ class Session:
     """One connection.
 
     Args:
-        server: the server.
+        hub: what all sessions share.
         sock: the connected socket, non-blocking.
         peer: what messages call the client.
     """
 
-    def __init__(self, server: Server, sock: socket.socket, peer: str) -> None:
-        self.server = server
+    def __init__(self, hub: Hub, sock: socket.socket, peer: str) -> None:
+        self.hub = hub
         self.sock = sock
         self.peer = peer
         self.conn = ServerConnection()
@@ -66,21 +63,21 @@ class Session:
 
     async def run(self) -> None:
         """Serve the client until it goes."""
-        server = self.server
-        buffer, view = server.buffer, server.view
+        hub = self.hub
+        buffer, view = hub.buffer, hub.view
         receive = self.conn.receive
         turns = 0
-        server.awake += 1
+        hub.awake += 1
         try:
             self.flush()
             while not self.dead:
                 size = self._recv(buffer)
                 if size < 0:
-                    server.awake -= 1
+                    hub.awake -= 1
                     try:
                         await trio.lowlevel.wait_readable(self.sock)
                     finally:
-                        server.awake += 1
+                        hub.awake += 1
                     turns = 0
                     continue
                 if size == 0:
@@ -97,18 +94,18 @@ class Session:
         except RemoteProtocolError as error:
             log.warning("%s: %s; connection closed", self.peer, error)
         finally:
-            server.awake -= 1
+            hub.awake -= 1
             self.close()
 
     async def _wait_for_room(self) -> None:
         """Leave further requests in the socket until the client has read what is there for it."""
-        self.server.awake -= 1
+        self.hub.awake -= 1
         try:
             while self.blocked and not self.dead:
                 self._room = trio.Event()
                 await self._room.wait()
         finally:
-            self.server.awake += 1
+            self.hub.awake += 1
 
     def _recv(self, buffer: bytearray) -> int:
         """Receive; -1 when there is nothing, 0 at the end."""
@@ -116,7 +113,7 @@ class Session:
         try:
             return recv_into(buffer)
         except BlockingIOError:
-            if self.server.awake > 1:
+            if self.hub.awake > 1:
                 return -1
         except OSError:
             return 0
@@ -144,14 +141,14 @@ class Session:
                 calls = self.calls
         if self._exec is not None:
             self._finish_exec(self._exec)
-        if self.server.kernel.howto is not None:
-            self.server.halt()
+        if self.hub.kernel.howto is not None:
+            self.hub.halt()
         self.flush()
-        if self.server.ready:
-            self.server.run_ready()
+        if self.hub.ready:
+            self.hub.run_ready()
 
     def _other(self, event: ServerEvent) -> None:
-        kernel = self.server.kernel
+        kernel = self.hub.kernel
         calls = self.calls
         if type(event) is Call:
             assert calls is not None
@@ -160,7 +157,7 @@ class Session:
             else:
                 self._queued.append(Call(event.reqno, event.number, bytes(event.args)))
         elif type(event) is Guest:
-            self.calls = Calls(self.server, self.conn, kernel.spawn(event.comm), self.flush)
+            self.calls = Calls(self.hub, self.conn, kernel.spawn(event.comm), self.flush)
             self.conn.out.append(wire.handshake_resp(event.reqno))
         elif type(event) is Fork:
             self._fork(event)
@@ -178,13 +175,13 @@ class Session:
             self.conn.refuse(*event)
 
     def _fork(self, event: Fork) -> None:
-        kernel = self.server.kernel
+        kernel = self.hub.kernel
         try:
             if event.cancel:
                 kernel.forget(event.cookie)
                 self.conn.closing = True
                 return
-            self.calls = Calls(self.server, self.conn, kernel.fork(event.cookie), self.flush)
+            self.calls = Calls(self.hub, self.conn, kernel.fork(event.cookie), self.flush)
         except VfsError:
             self.conn.refuse(event.reqno, wire.ERR_INVALID_PREFORK)
             return
@@ -196,7 +193,7 @@ class Session:
         self._exec = None
         self._queued.clear()
         self.calls.abort()
-        self.server.kernel.exec(self.calls.p, event.comm)
+        self.hub.kernel.exec(self.calls.p, event.comm)
         self.conn.in_exec = False
         self.conn.out.append(wire.handshake_resp(event.reqno))
 
@@ -213,7 +210,7 @@ class Session:
         else:
             out[:] = [piece if type(piece) is bytes else bytes(piece) for piece in out]
         self.blocked = True
-        self.server.spawn(self._drain)
+        self.hub.spawn(self._drain)
 
     def _send(self, out: list[Buffer]) -> bool:
         """Send as much as fits; whether everything did."""
@@ -268,4 +265,4 @@ class Session:
         self.dead = True
         self.sock.close()
         self._room.set()
-        self.server.run_ready()
+        self.hub.run_ready()

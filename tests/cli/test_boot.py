@@ -22,12 +22,12 @@ def test_options_reach_the_kernel() -> None:
 
 def test_a_component_that_refuses_to_start_is_named_as_init() -> None:
     def init(kernel: object) -> None:
-        raise VfsError(errno.ENXIO, "no hardware")
+        raise VfsError(errno.EIO, "no hardware")
 
     with pytest.raises(StartError) as caught:
         boot(Options(), [Component("bad", Phase.DEV, (), init)])
-    assert str(caught.value) == "rump init failed: Device not configured\n  no hardware"
-    assert caught.value.status == errno.ENXIO
+    assert str(caught.value) == "rump init failed: Input/output error\n  no hardware"
+    assert caught.value.status == errno.EIO
 
 
 def test_verbose_says_which_components_are_missing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -46,16 +46,14 @@ def test_a_directory_of_the_name_of_a_module_is_no_module(
     monkeypatch.chdir(tmp_path)
     kernel = boot(Options(modules=["tmpfs"]), solve(["rumpvfs"]))
     assert "tmpfs" in kernel.modules
-    with pytest.raises(
-        StartError, match="^module etfs register failed: Invalid argument\n  ./tmpfs is neither"
-    ):
+    with pytest.raises(StartError, match=r"^module etfs register failed: Invalid argument\n  \./tmpfs is"):
         boot(Options(modules=["./tmpfs"]), solve(["rumpvfs"]))
 
 
 def test_a_refused_drive_leaves_its_file_unlocked(tmp_path: Path) -> None:
     image = tmp_path / "image"
     spec = parse_drivespec(f"key=nokey,hostpath={image},size=4k")
-    with pytest.raises(StartError, match="^etfs register: Invalid argument"):
+    with pytest.raises(StartError, match=r"^etfs register: Invalid argument"):
         boot(Options(drives=[spec]), solve(["rumpvfs"]))
     with image.open("rb") as stream:
         import fcntl

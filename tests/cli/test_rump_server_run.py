@@ -241,7 +241,7 @@ def test_writes_to_a_drive_arrive_in_its_window(tmp_path: Path) -> None:
 
 
 def disklabel(partitions: list[tuple[int, int]]) -> bytes:
-    """Return a little-endian NetBSD label: disklabel.md section 1; (first sector, sectors) of each partition."""
+    """Return a little-endian NetBSD label (disklabel.md) of partitions: first sector, sectors."""
     label = bytearray(148 + 16 * len(partitions))
     struct.pack_into("<I", label, 0, 0x82564557)
     struct.pack_into("<6I", label, 40, 512, 32, 64, 1, 2048, 2048)
@@ -306,7 +306,7 @@ def test_a_drive_that_another_server_writes_is_refused(tmp_path: Path) -> None:
     with background(tmp_path, "rump_allserver", *drive, "unix://sock"):
         done = run(tmp_path, "rump_allserver", *drive, "unix://other")
         first, second = done.stderr.splitlines()
-        assert first == "etfs hostpath open: Device or resource busy"
+        assert first.startswith("etfs hostpath open: ")
         assert "dk.img is locked by another process" in second
         assert done.returncode == errno.EBUSY
         assert not (tmp_path / "other").exists()

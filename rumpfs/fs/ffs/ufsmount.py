@@ -78,8 +78,22 @@ class FfsMount(Mount):
             vfs.memory, _DIRHASH_CACHE, lambda directory: directory.nbytes, FfsDir.forget
         )
         self._damage: set[str] = set()
-        self.mnt_root = self._root()
-        self._report()
+
+    def start(self) -> None:
+        """Get the root directory, and log what a user should know (VFS_START). Errors: EIO."""
+        vp = self.vget(ROOTINO)
+        if vp.v_type != VDIR:
+            where = f"{self.um_fs.where}: root inode {ROOTINO}"
+            raise self.damaged(Corrupt(where, "di_mode", vp.i_mode, "is no directory"))
+        self.mnt_root = vp
+        fs = self.um_fs
+        for warning in fs.warnings:
+            log.warning("%s: %s", fs.where, warning)
+        if not fs.fs_clean & FS_ISCLEAN:
+            why = "was not unmounted cleanly"
+            if fs.has_wapbl:
+                why += " and its log is not replayed, so recent changes may be missing"
+            log.warning("%s: the file system %s; run fsck_ffs on it", fs.where, why)
 
     def vget(self, ino: int) -> Inode:
         """Return the vnode of an inode, the same one for as long as anything uses it (ffs_vget).
@@ -136,9 +150,13 @@ class FfsMount(Mount):
     def unmount(self, flags: int) -> None:
         """Give up the caches and the device; files that are still open (MNT_FORCE) read as EIO."""
         self.pread = self.preadv = _gone
+        self.release()
+        self.um_close()
+
+    def release(self) -> None:
+        """Give up the caches."""
         for cache in (self._vnodes, self.um_dirs, self.um_bmap, self._table):
             cache.clear()
-        self.um_close()
 
     def _load(self, ino: int) -> Inode:
         try:
@@ -146,25 +164,6 @@ class FfsMount(Mount):
         except DiskError as error:
             raise self.damaged(error) from error
         return vnode_class(dinode)(self, type_of(dinode.di_mode), ino, dinode)
-
-    def _root(self) -> Inode:
-        """Return the root directory."""
-        vp = self.vget(ROOTINO)
-        if vp.v_type != VDIR:
-            where = f"{self.um_fs.where}: root inode {ROOTINO}"
-            raise self.damaged(Corrupt(where, "di_mode", vp.i_mode, "is no directory"))
-        return vp
-
-    def _report(self) -> None:
-        """Log what a user should know about a file system that is mounted."""
-        fs = self.um_fs
-        for warning in fs.warnings:
-            log.warning("%s: %s", fs.where, warning)
-        if not fs.fs_clean & FS_ISCLEAN:
-            why = "was not unmounted cleanly"
-            if fs.has_wapbl:
-                why += " and its log is not replayed, so recent changes may be missing"
-            log.warning("%s: the file system %s; run fsck_ffs on it", fs.where, why)
 
 
 def _u64(value: int) -> int:

@@ -56,11 +56,15 @@ class FfsOps(VfsOps):
 
         try:
             mp = mount_window(vfs, device.window, rdev, args.flags, self)
-            yield from args.names(mp, fspec)
-        except BaseException:
+        except VfsError:
             close()
             raise
         mp.um_close = close
+        try:
+            yield from args.names(mp, fspec)
+        except BaseException:
+            mp.unmount(0)
+            raise
         return mp
 
     def _open(self, vfs: Vfs, devvp: Vnode) -> Disk:
@@ -92,4 +96,10 @@ def mount_window(vfs: Vfs, window: Window, rdev: int, flags: int, op: VfsOps | N
         raise VfsError(errno.EINVAL, str(error)) from error
     if not flags & MNT_RDONLY:
         raise VfsError(errno.EROFS, f"{window.name}: an FFS is mounted read-only")
-    return FfsMount(vfs, op or FfsOps(), window, fs, rdev, flags)
+    mp = FfsMount(vfs, op or FfsOps(), window, fs, rdev, flags)
+    try:
+        mp.start()
+    except VfsError:
+        mp.release()
+        raise
+    return mp

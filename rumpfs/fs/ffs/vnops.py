@@ -127,7 +127,11 @@ class FfsDir(DataInode):
         known = cache.get((self, name), _UNKNOWN)
         if known is _UNKNOWN:
             ino = directory.find(name)
-            cache.enter(self, name, self.v_mount.vget(ino) if ino else None)
+            vp = self.v_mount.vget(ino) if ino else None
+            try:
+                cache.enter(self, name, vp)
+            except VfsError:
+                pass  # no memory for it: the next search is as slow as this one
             return ino
         return known.i_number if isinstance(known, Inode) else 0
 

@@ -1,0 +1,74 @@
+"""Addresses of files: on the host, or in a server.
+
+=========================  =================================================================
+`path`                     a path without ``:/`` in it is the host's
+`:/path`                   in the server that RUMP_SERVER names
+`unix://sock:/path`        in the server at unix://sock (unix:///tmp/sock: with an absolute path)
+`tcp://host:port:/path`    in the server at tcp://host:port
+`unix://sock`              a server as a whole
+=========================  =================================================================
+
+The url ends at the last ``:/`` behind the scheme.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+SCHEMES: Final = ("unix", "tcp", "tcp6")
+
+
+class AddressError(Exception):
+    """An address cannot be understood; the text says how to write it."""
+
+
+class HostAddress(NamedTuple):
+    """A path of the host."""
+
+    path: bytes
+
+
+class ServerAddress(NamedTuple):
+    """A path in a server; `url` is None for the server that RUMP_SERVER names, `path` for a server as a whole."""
+
+    url: str | None
+    path: bytes | None
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the path in the address."""
+        return f"{self.url or ''}:"
+
+
+def parse(text: str) -> HostAddress | ServerAddress:
+    """Parse an address.
+
+    Errors:
+        AddressError: it is none.
+    """
+    if text.startswith(":"):
+        if not text.startswith(":/"):
+            raise AddressError(f"{text}: a path in a server begins with a slash: write :/{text[1:]}")
+        return ServerAddress(None, os.fsencode(text[1:]))
+    scheme, separator, rest = text.partition("://")
+    if separator and "/" not in scheme:
+        return _server(text, scheme, rest)
+    if ":/" in text:
+        raise AddressError(
+            f"{text}: paths inside an image need a server: rump_allserver "
+            f"-d key=/dev/dk,hostpath={text.partition(':')[0]},size=host unix://sock, then rumpfs mount"
+        )
+    if not text:
+        raise AddressError("an empty path is no address")
+    return HostAddress(os.fsencode(text))
+
+
+def _server(text: str, scheme: str, rest: str) -> ServerAddress:
+    if scheme not in SCHEMES:
+        raise AddressError(f"{text}: servers are at unix://socket or tcp://address:port, not at {scheme}://")
+    end = rest.rfind(":/")
+    where = rest if end < 0 else rest[:end]
+    if not where:
+        raise AddressError(f"{text}: no server is named behind {scheme}://")
+    return ServerAddress(f"{scheme}://{where}", None if end < 0 else os.fsencode(rest[end + 1 :]))

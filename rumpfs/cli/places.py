@@ -1,0 +1,239 @@
+"""Files on either side of a copy: the host's and a server's, with the same methods."""
+
+from __future__ import annotations
+
+import os
+from io import FileIO, RawIOBase
+from typing import Any, Protocol
+
+from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, makedev
+from rumpfs.cli.address import HostAddress
+from rumpfs.cli.tool import Failure, Tool, printable
+from rumpfs.client.api import Client
+from rumpfs.client.records import StatResult
+
+
+class Attributes(Protocol):
+    """What is used of a stat_result, of either side."""
+
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_uid(self) -> int: ...
+    @property
+    def st_gid(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_atime_ns(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+
+
+class Files(Protocol):
+    """The operations that copying, moving and removing need; paths are bytes."""
+
+    def stat(self, path: bytes, *, follow_symlinks: bool = True) -> Attributes:
+        """Return the attributes of a path."""
+
+    def listdir(self, path: bytes) -> list[bytes]:
+        """Return the names in a directory."""
+
+    def reader(self, path: bytes) -> RawIOBase:
+        """Open a file for reading."""
+
+    def writer(self, path: bytes, perm: int) -> RawIOBase:
+        """Open a file for writing, empty; `perm` is for a new one."""
+
+    def mkdir(self, path: bytes, mode: int = 0o777) -> None:
+        """Make a directory."""
+
+    def rmdir(self, path: bytes) -> None:
+        """Remove an empty directory."""
+
+    def unlink(self, path: bytes) -> None:
+        """Remove a name."""
+
+    def rename(self, source: bytes, target: bytes) -> None:
+        """Rename."""
+
+    def symlink(self, text: bytes, path: bytes) -> None:
+        """Make a symbolic link."""
+
+    def readlink(self, path: bytes) -> bytes:
+        """Return what a symbolic link says."""
+
+    def mknod(self, path: bytes, mode: int, dev: int = 0) -> None:
+        """Make a FIFO or a device; `dev` is a number of this side."""
+
+    def device(self, st: Any) -> tuple[int, int]:
+        """Return major and minor number of a device."""
+
+    def number(self, major: int, minor: int) -> int:
+        """Return the number of a device on this side."""
+
+    def chmod(self, path: bytes, mode: int) -> None:
+        """Set the permissions."""
+
+    def chown(self, path: bytes, uid: int, gid: int, *, follow_symlinks: bool = True) -> None:
+        """Set owner and group."""
+
+    def utimens(self, path: bytes, times_ns: tuple[int, int], *, follow_symlinks: bool = True) -> None:
+        """Set the times of access and modification."""
+
+    def umask(self) -> int:
+        """Return the umask."""
+
+
+class HostFiles:
+    """The host's files."""
+
+    stat = staticmethod(os.stat)
+    listdir = staticmethod(os.listdir)
+    mkdir = staticmethod(os.mkdir)
+    rmdir = staticmethod(os.rmdir)
+    unlink = staticmethod(os.unlink)
+    rename = staticmethod(os.rename)
+    symlink = staticmethod(os.symlink)
+    readlink = staticmethod(os.readlink)
+    mknod = staticmethod(os.mknod)
+    chmod = staticmethod(os.chmod)
+    chown = staticmethod(os.chown)
+    number = staticmethod(os.makedev)
+
+    def reader(self, path: bytes) -> RawIOBase:
+        """Open a file for reading."""
+        return FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY), "rb")
+
+    def writer(self, path: bytes, perm: int) -> RawIOBase:
+        """Open a file for writing, empty."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY
+        return FileIO(os.open(path, flags, perm), "wb")
+
+    def utimens(self, path: bytes, times_ns: tuple[int, int], *, follow_symlinks: bool = True) -> None:
+        """Set the times of access and modification."""
+        os.utime(path, ns=times_ns, follow_symlinks=follow_symlinks)
+
+    def device(self, st: os.stat_result) -> tuple[int, int]:
+        """Return major and minor number of a device."""
+        return os.major(st.st_rdev), os.minor(st.st_rdev)
+
+    def umask(self) -> int:
+        """Return the umask."""
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask
+
+
+class ServerFiles:
+    """A server's files."""
+
+    number = staticmethod(makedev)
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.listdir = client.listdir
+        self.stat = client.stat
+        self.mkdir = client.mkdir
+        self.rmdir = client.rmdir
+        self.unlink = client.unlink
+        self.rename = client.rename
+        self.symlink = client.symlink
+        self.readlink = client.readlink
+        self.mknod = client.mknod
+        self.chmod = client.chmod
+        self.chown = client.chown
+        self.utimens = client.utimens
+
+    def reader(self, path: bytes) -> RawIOBase:
+        """Open a file for reading."""
+        return self.client.open(path, "rb")
+
+    def writer(self, path: bytes, perm: int) -> RawIOBase:
+        """Open a file for writing, empty."""
+        return self.client.open(path, "wb", perm=perm)
+
+    def device(self, st: StatResult) -> tuple[int, int]:
+        """Return major and minor number of a device."""
+        from rumpfs.abi.stat import major, minor
+
+        return major(st.st_rdev), minor(st.st_rdev)
+
+    def umask(self) -> int:
+        """Return the umask of the process."""
+        mask: int = self.client.sys.umask(0o077)
+        self.client.sys.umask(mask)
+        return mask
+
+
+class Place:
+    """A path on one side.
+
+    Args:
+        files: the side.
+        path: the path there.
+        prefix: what stands before it in the address.
+    """
+
+    def __init__(self, files: Files, path: bytes, prefix: str) -> None:
+        self.files = files
+        self.path = path
+        self.prefix = prefix
+
+    def __str__(self) -> str:
+        return self.prefix + printable(self.path)
+
+    @property
+    def name(self) -> bytes:
+        """The last component; empty for a root directory."""
+        return self.path.rstrip(b"/").rpartition(b"/")[2]
+
+    def below(self, name: bytes) -> Place:
+        """Return the place of a name in this directory."""
+        slash = b"" if self.path.endswith(b"/") else b"/"
+        return Place(self.files, self.path + slash + name, self.prefix)
+
+    def stat(self, follow_symlinks: bool = True) -> Attributes:
+        """Return its attributes."""
+        return self.files.stat(self.path, follow_symlinks=follow_symlinks)
+
+    def kind(self, follow_symlinks: bool = True) -> int:
+        """Return its file type (S_IFMT); 0 when nothing is there."""
+        try:
+            return self.stat(follow_symlinks).st_mode & S_IFMT
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+    def is_dir(self) -> bool:
+        """Whether it is a directory, or leads to one."""
+        return self.kind() == S_IFDIR
+
+    def is_symlink(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.kind(follow_symlinks=False) == S_IFLNK
+
+
+class Sides:
+    """The host and the servers that a command line names."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        self.host = HostFiles()
+        self._servers: dict[str, ServerFiles] = {}
+
+    def place(self, text: str) -> Place:
+        """Return the place that an address means."""
+        found = self.tool.parse(text)
+        if isinstance(found, HostAddress):
+            return Place(self.host, found.path, "")
+        if found.path is None:
+            raise Failure(f"{text} is a server; a path in it is written {text}:/path", 2)
+        url = self.tool.url(found.url)
+        files = self._servers.get(url)
+        if files is None:
+            files = self._servers[url] = ServerFiles(self.tool.client(url))
+        return Place(files, found.path, found.prefix)

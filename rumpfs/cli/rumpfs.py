@@ -1,0 +1,170 @@
+"""rumpfs: work with the files of a rump kernel. The table of verbs, and what every verb has in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+from rumpfs import __version__
+
+#: verb -> what it does; the module rumpfs.cli.verbs.<verb> does it
+VERBS: Final = {
+    "ls": "list directories",
+    "cat": "print files",
+    "stat": "show the attributes of files",
+    "cp": "copy files in, out and within a server",
+    "mkdir": "make directories",
+    "rm": "remove files and directories",
+    "mv": "rename or move files",
+    "ln": "make links",
+    "df": "show how full file systems are",
+    "mount": "mount a file system in a server, or list what is mounted",
+    "umount": "unmount file systems",
+}
+#: verbs in which -h makes sizes readable
+HUMAN: Final = ("df",)
+
+_USAGE: Final = "usage: rumpfs VERB [OPTIONS] [ADDRESS ...]"
+
+_HELP: Final = """\
+{usage}
+
+Work with the files of a rump kernel that a rump_server runs.
+
+verbs:
+{verbs}
+  help      print this, the help of a verb, or with `help json` what --json prints
+
+addresses:
+  path                   a path of the host
+  :/path                 in the server that the environment variable RUMP_SERVER names
+  unix://sock:/path      in the server at unix://sock (unix:///tmp/sock: an absolute path)
+  tcp://host:port:/path  in the server at tcp://host:port
+
+options:
+  -h, --help     print this help and exit
+  -V, --version  print the version and exit
+
+Exit status: 0 when all went well, 1 when something failed, 2 when the command line is wrong.
+
+examples:
+  rump_allserver -d key=/dev/dk,hostpath=disk.img,size=host unix://sock
+  export RUMP_SERVER=unix://sock
+  rumpfs mkdir :/mnt
+  rumpfs mount -t ffs -o ro /dev/dk :/mnt
+  rumpfs ls -l :/mnt
+  rumpfs cp -r :/mnt/etc copy-of-etc
+  rumpfs umount :/mnt
+"""
+
+_JSON: Final = """\
+--json prints one document. It begins with "schema_version": 1, which grows when something is renamed or
+removed, and has the same members whatever other options are given. Times are in nanoseconds since 1970.
+A name that is not UTF-8 is in NAME_b64, in base64, in place of NAME ("name_b64" for "name").
+
+ls, stat     "entries": a list of files with
+               name path       the last component, and the path in the server
+               type            file dir symlink char block fifo socket whiteout unknown
+               mode            permissions, a number (octal 0644 is 420)
+               ino dev nlink uid gid size blocks (of 512 bytes) blksize flags gen
+               rdev            [major, minor] of a device, else null
+               atime_ns mtime_ns ctime_ns birthtime_ns
+               target          what a symbolic link says; other files lack it
+df, mount    "filesystems": a list, in the order in which they were mounted, with
+               fstype source mountpoint
+               options         names as -o takes them
+               block_size blocks used free available    counts are in units of block_size
+               files files_free
+"""
+
+
+def _help_text() -> str:
+    verbs = "\n".join(f"  {verb:8}  {summary}" for verb, summary in VERBS.items())
+    return _HELP.format(usage=_USAGE, verbs=verbs)
+
+
+def _wrong(text: str) -> int:
+    print(f"rumpfs: {text}\n{_USAGE}\nsee rumpfs --help", file=sys.stderr)
+    return 2
+
+
+def _unknown(verb: str) -> int:
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, [*VERBS, "help"], 1)
+    return _wrong(f"no verb {verb!r}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _help(words: list[str]) -> int:
+    if not words:
+        print(_help_text(), end="")
+    elif words == ["json"]:
+        print(_JSON, end="")
+    elif len(words) == 1 and words[0] in VERBS:
+        return _verb(words[0], ["--help"])
+    else:
+        return _wrong(f"no help on {' '.join(words)!r}; there is help on {', '.join(VERBS)} and json")
+    return 0
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    words = sys.argv[1:]
+    if not words:
+        print(_help_text(), end="", file=sys.stderr)
+        return 2
+    verb = words[0]
+    if verb in ("-h", "--help"):
+        return _help([])
+    if verb == "help":
+        return _help(words[1:])
+    if verb in ("-V", "--version"):
+        version = ".".join(map(str, sys.version_info[:3]))
+        print(f"rumpfs {__version__} (Python {version})")
+        return 0
+    if verb.startswith("-"):
+        return _wrong(f"no option {verb}")
+    return _verb(verb, words[1:]) if verb in VERBS else _unknown(verb)
+
+
+def _verb(verb: str, words: list[str]) -> int:
+    from rumpfs.cli.tool import INTERRUPTED, Failure, Parser, Tool
+
+    module = import_module(f"rumpfs.cli.verbs.{verb}")
+    summary = VERBS[verb]
+    name = f"rumpfs {verb}"
+    parser = Parser(name, summary[0].upper() + summary[1:] + ".", module.EXAMPLES, verb in HUMAN)
+    module.arguments(parser)
+    tool = Tool(name)
+    try:
+        args = parser.parse_intermixed_args(words)
+        try:
+            module.run(tool, args)
+        except Failure as failure:
+            tool.error(failure.text)
+            tool.status = failure.status
+        finally:
+            tool.close()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _nobody_reads()
+    except OSError as error:
+        # What every verb reports by itself comes here only from its own standard output.
+        tool.error(f"standard output: {error.strerror or error}")
+        return _nobody_reads() and tool.status
+    return tool.status
+
+
+def _nobody_reads() -> int:
+    """Leave quietly, as a program that SIGPIPE ended; the interpreter must not try to flush at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return 128 + 13
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""What the verbs of `rumpfs` share: servers, output, errors and the parser of options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from typing import Final, NoReturn
+
+from rumpfs.abi import errno
+from rumpfs.cli import address
+from rumpfs.cli.address import AddressError, HostAddress, ServerAddress
+from rumpfs.client.api import Client
+from rumpfs.client.errors import ConnectionLost, RumpError
+from rumpfs.client.raw import RUMP_SERVER, server_url
+from rumpfs.sysproxy.url import UrlError
+
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Failure(Exception):
+    """The verb cannot go on.
+
+    Args:
+        text: what the user is told.
+        status: exit status.
+    """
+
+    def __init__(self, text: str, status: int = FAILED) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of one command: no abbreviations, and exit status 2 for what it does not understand."""
+
+    def __init__(self, prog: str, description: str, examples: str, human: bool = False) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=f"examples:\n{examples.rstrip()}" if examples else None,
+            formatter_class=_formatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        # In a verb whose sizes can be made readable, -h does that.
+        names = ["--help"] if human else ["-h", "--help"]
+        self.add_argument(*names, action="help", help="print this help and exit")
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and exit."""
+        say(f"{self.prog}: {message}\n{self.format_usage().rstrip()}\nsee {self.prog} --help")
+        sys.exit(USAGE)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error; bytes of names that are not UTF-8 stay what they are."""
+    sys.stdout.flush()
+    stream = getattr(sys.stderr, "buffer", None)
+    if stream is None:
+        print(text, file=sys.stderr)
+        return
+    sys.stderr.flush()
+    stream.write(os.fsencode(text) + b"\n")
+    stream.flush()
+
+
+def printable(name: bytes) -> str:
+    """Return a name as text that `say` and `Tool.write` turn back into the same bytes."""
+    return os.fsdecode(name)
+
+
+class Tool:
+    """One run of a verb.
+
+    Args:
+        name: how messages begin, as ``rumpfs ls``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.status = 0
+        self._clients: dict[str, Client] = {}
+
+    # --- servers ----------------------------------------------------------------------------------
+
+    def parse(self, text: str) -> HostAddress | ServerAddress:
+        """Parse an address; a wrong one ends the command."""
+        try:
+            return address.parse(text)
+        except AddressError as error:
+            raise Failure(str(error), USAGE) from error
+
+    def remote(self, text: str) -> ServerAddress:
+        """Parse an address that has to be a path in a server."""
+        found = self.parse(text)
+        if isinstance(found, HostAddress):
+            path = text if text.startswith("/") else f"/{text}"
+            raise Failure(
+                f"{text} is a path of the host; in a server it is written :{path} (with {RUMP_SERVER} set) "
+                f"or unix://sock:{path}",
+                USAGE,
+            )
+        if found.path is None:
+            raise Failure(f"{text} is a server; a path in it is written {text}:/path", USAGE)
+        return found
+
+    def url(self, url: str | None) -> str:
+        """Return a url, or for None the one that RUMP_SERVER holds."""
+        if url is not None:
+            return url
+        try:
+            return server_url()
+        except FileNotFoundError as error:
+            raise Failure(
+                f"{RUMP_SERVER} is not set, so :/path names no server: export {RUMP_SERVER}=unix://sock, "
+                "or write unix://sock:/path",
+                USAGE,
+            ) from error
+
+    def client(self, url: str | None) -> Client:
+        """Return the connection to a server; the same one each time."""
+        where = self.url(url)
+        client = self._clients.get(where)
+        if client is not None:
+            return client
+        try:
+            client = Client(where, "rumpfs")
+        except UrlError as error:
+            raise Failure(error.text, USAGE) from error
+        except ConnectionLost as error:
+            raise Failure(str(error.strerror)) from error
+        except OSError as error:
+            text = f"{where}: {error.strerror or error}"
+            if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+                text += f": no server is there; this starts one: rump_allserver {where}"
+            raise Failure(text) from error
+        self._clients[where] = client
+        return client
+
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            client.close()
+
+    # --- output -----------------------------------------------------------------------------------
+
+    def write(self, text: str) -> None:
+        """Write text to standard output."""
+        sys.stdout.buffer.write(os.fsencode(text))
+
+    def error(self, text: str) -> None:
+        """Say that something failed; the verb goes on, and its exit status will be 1."""
+        say(f"{self.name}: {text}")
+        self.status = self.status or FAILED
+
+    def failed(self, where: str, error: OSError, hint: str = "") -> None:
+        """Say that an operation failed at `where`, and what helps.
+
+        Errors:
+            Failure: the connection is gone, so that nothing else can succeed.
+        """
+        if isinstance(error, ConnectionLost):
+            raise Failure(str(error.strerror)) from error
+        hint = hint or remedy(error)
+        self.error(f"{where}: {error.strerror or error}{f': {hint}' if hint else ''}")
+
+
+#: what helps against an errno, whatever was tried
+_REMEDIES: Final = {
+    errno.ENOSYS: "the server lacks a component: start it as rump_allserver, or with -l rumpvfs",
+    errno.EROFS: "the file system is mounted read-only",
+}
+
+
+def remedy(error: OSError) -> str:
+    """Return what helps against an error of a server; may be empty."""
+    return _REMEDIES.get(error.netbsd_errno, "") if isinstance(error, RumpError) else ""
+
+
+def json_text(document: dict[str, object]) -> str:
+    """Return a JSON document; what is not ASCII stands there by itself."""
+    import json
+
+    return json.dumps({"schema_version": 1, **document}, indent=2, ensure_ascii=False) + "\n"
+
+
+def json_name(key: str, name: bytes) -> dict[str, object]:
+    """Return the member for a name: `key`, or `key_b64` with its bytes in base64 when it is not UTF-8."""
+    try:
+        return {key: name.decode()}
+    except UnicodeDecodeError:
+        import base64
+
+        return {f"{key}_b64": base64.b64encode(name).decode()}
+
+
+def columns(words: Iterable[str], width: int) -> str:
+    """Return words in columns that fit into `width` characters, going down first, as ls does it."""
+    items = list(words)
+    if not items:
+        return ""
+    longest = max(len(item) for item in items) + 2
+    across = max(1, width // longest)
+    down = -(-len(items) // across)
+    lines = []
+    for row in range(down):
+        cells = items[row::down]
+        lines.append("".join(cell.ljust(longest) for cell in cells).rstrip(" "))
+    return "\n".join(lines) + "\n"

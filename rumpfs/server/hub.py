@@ -1,0 +1,59 @@
+"""What the sessions of one server share: the kernel, the receive buffer, the run queue and the timers."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from rumpfs.kern.kernel import Kernel
+
+#: one buffer for all: a session has taken everything out of it before another receives
+RECV_SIZE: Final = 256 << 10
+
+
+class Hub:
+    """The middle of a server.
+
+    Args:
+        kernel: what the clients call.
+        halt: called when the kernel was halted, before the answer goes out.
+
+    Attributes:
+        awake: number of sessions that do not wait.
+        ready: calls whose event came, as functions that resume them.
+        nursery: where sessions and timers run; set while the server does.
+    """
+
+    def __init__(self, kernel: Kernel, halt: Callable[[], None]) -> None:
+        self.kernel = kernel
+        self.halt = halt
+        self.buffer = bytearray(RECV_SIZE)
+        self.view = memoryview(self.buffer)
+        self.awake = 0
+        self.ready: deque[Callable[[], None]] = deque()
+        self.nursery: trio.Nursery | None = None
+
+    def run_ready(self) -> None:
+        """Resume the calls whose event came, and those that they wake in their turn."""
+        ready = self.ready
+        while ready:
+            ready.popleft()()
+
+    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task beside the sessions; nothing happens when the server is ending."""
+        if self.nursery is not None:
+            self.nursery.start_soon(task)
+
+    def at(self, deadline: float, expire: Callable[[], None]) -> None:
+        """Call `expire` at a monotonic time (seconds)."""
+
+        async def timer() -> None:
+            await trio.sleep(max(0.0, deadline - time.monotonic()))
+            expire()
+            self.run_ready()
+
+        self.spawn(timer)
