@@ -30,7 +30,10 @@ class HostAddress(NamedTuple):
 
 
 class ServerAddress(NamedTuple):
-    """A path in a server; `url` is None for the server that RUMP_SERVER names, `path` for a server as a whole."""
+    """A path in a server.
+
+    `url` is None for the server that RUMP_SERVER names, `path` is None for a server as a whole.
+    """
 
     url: str | None
     path: bytes | None

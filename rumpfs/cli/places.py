@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from io import FileIO, RawIOBase
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, makedev
-from rumpfs.cli.address import HostAddress
-from rumpfs.cli.tool import Failure, Tool, printable
+from rumpfs.abi.stat import S_IFDIR, S_IFMT, major, makedev, minor
 from rumpfs.client.api import Client
 from rumpfs.client.records import StatResult
 
@@ -129,48 +127,34 @@ class HostFiles:
         return mask
 
 
-class ServerFiles:
+class ServerFiles(Client):
     """A server's files."""
 
     number = staticmethod(makedev)
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.listdir = client.listdir
-        self.stat = client.stat
-        self.mkdir = client.mkdir
-        self.rmdir = client.rmdir
-        self.unlink = client.unlink
-        self.rename = client.rename
-        self.symlink = client.symlink
-        self.readlink = client.readlink
-        self.mknod = client.mknod
-        self.chmod = client.chmod
-        self.chown = client.chown
-        self.utimens = client.utimens
-
     def reader(self, path: bytes) -> RawIOBase:
         """Open a file for reading."""
-        return self.client.open(path, "rb")
+        return self.open(path, "rb")
 
     def writer(self, path: bytes, perm: int) -> RawIOBase:
         """Open a file for writing, empty."""
-        return self.client.open(path, "wb", perm=perm)
+        return self.open(path, "wb", perm=perm)
 
     def device(self, st: StatResult) -> tuple[int, int]:
         """Return major and minor number of a device."""
-        from rumpfs.abi.stat import major, minor
-
         return major(st.st_rdev), minor(st.st_rdev)
 
     def umask(self) -> int:
         """Return the umask of the process."""
-        mask: int = self.client.sys.umask(0o077)
-        self.client.sys.umask(mask)
+        mask: int = self.sys.umask(0o077)
+        self.sys.umask(mask)
         return mask
 
 
-class Place:
+_Side = TypeVar("_Side", bound=Files, covariant=True)
+
+
+class Place(Generic[_Side]):
     """A path on one side.
 
     Args:
@@ -179,7 +163,9 @@ class Place:
         prefix: what stands before it in the address.
     """
 
-    def __init__(self, files: Files, path: bytes, prefix: str) -> None:
+    __slots__ = ("files", "path", "prefix")
+
+    def __init__(self, files: _Side, path: bytes, prefix: str) -> None:
         self.files = files
         self.path = path
         self.prefix = prefix
@@ -192,7 +178,7 @@ class Place:
         """The last component; empty for a root directory."""
         return self.path.rstrip(b"/").rpartition(b"/")[2]
 
-    def below(self, name: bytes) -> Place:
+    def below(self, name: bytes) -> Place[_Side]:
         """Return the place of a name in this directory."""
         slash = b"" if self.path.endswith(b"/") else b"/"
         return Place(self.files, self.path + slash + name, self.prefix)
@@ -212,28 +198,7 @@ class Place:
         """Whether it is a directory, or leads to one."""
         return self.kind() == S_IFDIR
 
-    def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
-        return self.kind(follow_symlinks=False) == S_IFLNK
 
-
-class Sides:
-    """The host and the servers that a command line names."""
-
-    def __init__(self, tool: Tool) -> None:
-        self.tool = tool
-        self.host = HostFiles()
-        self._servers: dict[str, ServerFiles] = {}
-
-    def place(self, text: str) -> Place:
-        """Return the place that an address means."""
-        found = self.tool.parse(text)
-        if isinstance(found, HostAddress):
-            return Place(self.host, found.path, "")
-        if found.path is None:
-            raise Failure(f"{text} is a server; a path in it is written {text}:/path", 2)
-        url = self.tool.url(found.url)
-        files = self._servers.get(url)
-        if files is None:
-            files = self._servers[url] = ServerFiles(self.tool.client(url))
-        return Place(files, found.path, found.prefix)
+def printable(name: bytes) -> str:
+    """Return a name as text that is turned back into the same bytes where it is printed."""
+    return os.fsdecode(name)

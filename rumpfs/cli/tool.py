@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
+from rumpfs import __version__
 from rumpfs.abi import errno
 from rumpfs.cli import address
 from rumpfs.cli.address import AddressError, HostAddress, ServerAddress
-from rumpfs.client.api import Client
+from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
 from rumpfs.client.errors import ConnectionLost, RumpError
 from rumpfs.client.raw import RUMP_SERVER, server_url
 from rumpfs.sysproxy.url import UrlError
@@ -50,6 +51,12 @@ class Parser(argparse.ArgumentParser):
         # In a verb whose sizes can be made readable, -h does that.
         names = ["--help"] if human else ["-h", "--help"]
         self.add_argument(*names, action="help", help="print this help and exit")
+        version = f"rumpfs {__version__}"
+        self.add_argument("-V", "--version", action="version", version=version, help="print the version and exit")
+
+    def flag(self, name: str, dest: str, text: str) -> None:
+        """Add an option that is given or not."""
+        self.add_argument(*name.split(), dest=dest, action="store_true", help=text)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit."""
@@ -73,11 +80,6 @@ def say(text: str) -> None:
     stream.flush()
 
 
-def printable(name: bytes) -> str:
-    """Return a name as text that `say` and `Tool.write` turn back into the same bytes."""
-    return os.fsdecode(name)
-
-
 class Tool:
     """One run of a verb.
 
@@ -88,20 +90,24 @@ class Tool:
     def __init__(self, name: str) -> None:
         self.name = name
         self.status = 0
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, ServerFiles] = {}
 
     # --- servers ----------------------------------------------------------------------------------
 
-    def parse(self, text: str) -> HostAddress | ServerAddress:
-        """Parse an address; a wrong one ends the command."""
-        try:
-            return address.parse(text)
-        except AddressError as error:
-            raise Failure(str(error), USAGE) from error
+    def place(self, text: str) -> Place[Files]:
+        """Return the place that an address means, on the host or in a server."""
+        found = self._parse(text)
+        if isinstance(found, HostAddress):
+            return Place(HostFiles(), found.path, "")
+        return self._server(found, text)
 
-    def remote(self, text: str) -> ServerAddress:
-        """Parse an address that has to be a path in a server."""
-        found = self.parse(text)
+    def remote(self, text: str, default: bytes | None = None) -> Place[ServerFiles]:
+        """Return the place in a server that an address means.
+
+        Args:
+            default: the path that a server as a whole stands for.
+        """
+        found = self._parse(text)
         if isinstance(found, HostAddress):
             path = text if text.startswith("/") else f"/{text}"
             raise Failure(
@@ -109,9 +115,19 @@ class Tool:
                 f"or unix://sock:{path}",
                 USAGE,
             )
-        if found.path is None:
+        return self._server(found, text, default)
+
+    def _parse(self, text: str) -> HostAddress | ServerAddress:
+        try:
+            return address.parse(text)
+        except AddressError as error:
+            raise Failure(str(error), USAGE) from error
+
+    def _server(self, found: ServerAddress, text: str, default: bytes | None = None) -> Place[ServerFiles]:
+        path = default if found.path is None else found.path
+        if path is None:
             raise Failure(f"{text} is a server; a path in it is written {text}:/path", USAGE)
-        return found
+        return Place(self.client(found.url), path, found.prefix)
 
     def url(self, url: str | None) -> str:
         """Return a url, or for None the one that RUMP_SERVER holds."""
@@ -126,14 +142,14 @@ class Tool:
                 USAGE,
             ) from error
 
-    def client(self, url: str | None) -> Client:
+    def client(self, url: str | None) -> ServerFiles:
         """Return the connection to a server; the same one each time."""
         where = self.url(url)
         client = self._clients.get(where)
         if client is not None:
             return client
         try:
-            client = Client(where, "rumpfs")
+            client = ServerFiles(where, "rumpfs")
         except UrlError as error:
             raise Failure(error.text, USAGE) from error
         except ConnectionLost as error:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 
 from rumpfs.abi import errno
-from rumpfs.abi.limits import RB_NOSYNC
+from rumpfs.abi.limits import RB_DUMP, RB_NOSYNC
 from rumpfs.abi.syscalls import KERN, VFS
 from rumpfs.base.component import Component
 from rumpfs.base.errors import VfsError
@@ -87,13 +87,13 @@ class Kernel:
         self.initproc.set_comm(b"rumplocal")
 
     def reboot(self, howto: int) -> None:
-        """Sync and unmount, unless RB_NOSYNC is in `howto`; then the front ends end (cpu_reboot)."""
+        """Sync and unmount, unless `howto` has RB_NOSYNC or RB_DUMP; then the front ends end (cpu_reboot)."""
         self.print("rump kernel halting...")
-        if not howto & RB_NOSYNC and self.vfs is not None:
+        if not howto & (RB_NOSYNC | RB_DUMP) and self.vfs is not None:
             try:
                 self.vfs.unmount_all()
             except VfsError as error:
-                log.error("unmount at halt: %s", error)
+                log.exception("unmount at halt: %s", error)
         self.etfs.close_all()
         self.howto = howto
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CMASK = 0o022  # sys/sys/param.h: the umask of init
 PID_TABLE = 32  # kern_proc.c: INITIAL_PID_TABLE_SIZE
+PID_MAX = 30_000  # sys/sys/proc.h; more only when the table is larger
 
 
 class Proc:
@@ -107,19 +108,40 @@ class Proc:
 
 
 class PidTable:
-    """Process numbers: freed ones are reissued late, and grown by the table's size (kern_proc.c)."""
+    """Process numbers (kern_proc.c: proc_alloc_pid, expand_pid_table).
+
+    A number is a slot of a table plus a multiple of the table's size, so no two that are in use are alike.
+    A freed slot goes to the end of a queue and is reissued one size higher; the table doubles before it is
+    full.
+    """
 
     def __init__(self) -> None:
         self._size = PID_TABLE
-        self._free: deque[int] = deque(range(1, PID_TABLE))
+        self._used = {0}  # the kernel
+        self._free: deque[int] = deque(range(1, PID_TABLE))  # what each free slot is issued as
 
     def alloc(self) -> int:
         """Return a number that is not in use."""
-        if not self._free:
-            self._free.extend(range(self._size, 2 * self._size))
-            self._size *= 2
-        return self._free.popleft()
+        if len(self._used) > self._size - self._size // 16:
+            self._grow()
+        pid = self._free.popleft()
+        self._used.add(pid)
+        return pid
 
     def free(self, pid: int) -> None:
         """Give a number back."""
-        self._free.append(pid + self._size)
+        self._used.remove(pid)
+        self._free.append(self._fit(pid + self._size))
+
+    def _fit(self, pid: int) -> int:
+        """Return `pid`, or the lowest number of its slot if it is out of range."""
+        return pid if pid <= max(PID_MAX, 2 * self._size - 1) else pid % self._size
+
+    def _grow(self) -> None:
+        """Double the table: each slot keeps its number, and its new half comes to the head of the queue."""
+        half = self._size
+        self._size *= 2
+        stay = [pid if pid < half else (pid & ~half) + self._size for pid in self._free]
+        halves = [(pid % half, (pid ^ half) + self._size) for pid in self._used]
+        halves += [(pid % half, pid | half) for pid in stay]
+        self._free = deque(self._fit(pid) for pid in [*(pid for _, pid in sorted(halves)), *stay])

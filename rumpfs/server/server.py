@@ -85,13 +85,13 @@ class Server:
         return sock
 
     def fini(self) -> None:
-        """Remove the unix socket and stop listening."""
-        if self._path is not None:
+        """Remove the unix socket, if its place is known for sure, and stop listening."""
+        if self._path is not None and self._path.startswith("/"):
             try:
                 os.unlink(self._path)
             except OSError as error:
                 log.warning("cannot remove the socket %s: %s", self._path, error.strerror)
-            self._path = None
+        self._path = None
         if self._listener is not None:
             self._listener.close()
             self._listener = None

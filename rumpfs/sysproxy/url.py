@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import NamedTuple
 
 from rumpfs.abi import errno
+
+log = logging.getLogger(__name__)
 
 SUN_PATH_MAX = 108  # Linux: sizeof(sun_path), with the NUL
 SCHEME_MAX = 15
@@ -70,7 +73,12 @@ def parse(url: str, client: bool = False) -> UnixUrl | TcpUrl:
 
 
 def _unix(url: str, path: str) -> UnixUrl:
-    absolute = path if path.startswith("/") or not path else os.path.join(os.getcwd(), path)
+    absolute = path
+    if path and not path.startswith("/"):
+        try:
+            absolute = os.path.join(os.getcwd(), path)
+        except OSError:
+            log.warning("cannot determine the working directory; the socket %s will not be removed", path)
     if len(os.fsencode(absolute)) >= SUN_PATH_MAX:
         raise UrlError(
             f"rump_sp: the path of {url} is too long: {len(os.fsencode(absolute))} bytes with the working "

@@ -69,8 +69,9 @@ class Bigdir:
         Errors: EINVAL when `count` is too small for the next entry; EIO at the end of a damaged directory.
         """
         size = self._dp.i_size
-        while offset < size:
-            packed, end = self._list(offset)
+        damage = DirDamage(self._dp.v_mount)
+        while offset < size and not damage.hopeless:
+            packed, end = self._list(offset, damage)
             data, following = packed.read(offset, count)
             if data:
                 return data, following
@@ -80,13 +81,13 @@ class Bigdir:
             raise VfsError(errno.EIO, "the directory is damaged; these were not all of its entries")
         return b"", offset
 
-    def _list(self, offset: int) -> tuple[Listing, int]:
+    def _list(self, offset: int, damage: DirDamage) -> tuple[Listing, int]:
         """Return the part of the directory that `offset` lies in, and where it ends."""
         part = offset // PIECE
         end = min((part + 1) * PIECE, self._dp.i_size)
         if part != self._part:
-            damage = DirDamage(self._dp.v_mount)
+            before = damage.count
             self._listing = listing(read_entries(self._dp, part * PIECE, end, damage), end)
             self._part = part
-            self._damaged |= damage.count > 0
+            self._damaged |= damage.count > before
         return self._listing, end

@@ -48,8 +48,13 @@ class DirDamage:
         """Log one damaged place."""
         self._mp.damaged(error)
         self.count += 1
-        if self.count > _MAXDAMAGE:
+        if self.hopeless:
             raise GiveUp
+
+    @property
+    def hopeless(self) -> bool:
+        """True when there is more of it than is worth looking at."""
+        return self.count > _MAXDAMAGE
 
 
 def read_entries(dp: DataInode, start: int, stop: int, damage: DirDamage) -> list[Entry]:

@@ -45,9 +45,9 @@ class EtfsNode(RootfsNode):
         self.entry = entry
 
     def open(self, flags: int, cred: Cred) -> None:
-        """The key is opened. Errors: EACCES: for writing what cannot be written on the host."""
+        """The key is opened. Errors: EROFS: for writing what cannot be written on the host."""
         if flags & FWRITE and self.entry.window.readonly:
-            raise VfsError(errno.EACCES)
+            raise VfsError(errno.EROFS)
 
 
 class EtfsReg(EtfsNode):
