@@ -23,6 +23,8 @@ VERBS: Final = {
     "mount": "mount a file system in a server, or list what is mounted",
     "umount": "unmount file systems",
 }
+#: exit status when nobody reads the output any more: that of a program which SIGPIPE ended
+_SIGPIPE: Final = 128 + 13
 #: verbs in which -h makes sizes readable
 HUMAN: Final = ("df",)
 
@@ -130,7 +132,7 @@ def main() -> int:
 
 
 def _verb(verb: str, words: list[str]) -> int:
-    from rumpfs.cli.tool import INTERRUPTED, Failure, Parser, Tool
+    from rumpfs.cli.tool import INTERRUPTED, Failure, OutputLost, Parser, Tool
 
     module = import_module(f"rumpfs.cli.verbs.{verb}")
     summary = VERBS[verb]
@@ -147,23 +149,16 @@ def _verb(verb: str, words: list[str]) -> int:
             tool.status = failure.status
         finally:
             tool.close()
-        sys.stdout.flush()
+        tool.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return _nobody_reads()
-    except OSError as error:
-        # What every verb reports by itself comes here only from its own standard output.
-        tool.error(f"standard output: {error.strerror or error}")
-        return _nobody_reads() and tool.status
+    except OutputLost as lost:
+        # The interpreter must not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(lost.error, BrokenPipeError):
+            return _SIGPIPE
+        tool.error(f"standard output: {lost.error.strerror}")
     return tool.status
-
-
-def _nobody_reads() -> int:
-    """Leave quietly, as a program that SIGPIPE ended; the interpreter must not try to flush at its end."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    return 128 + 13
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from rumpfs import __version__
 from rumpfs.abi import errno
+from rumpfs.base.copy import Buffer
 from rumpfs.cli import address
 from rumpfs.cli.address import AddressError, HostAddress, ServerAddress
 from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
@@ -36,6 +37,18 @@ class Failure(Exception):
         self.status = status
 
 
+class OutputLost(Exception):
+    """Standard output cannot be written to.
+
+    Args:
+        error: why; BrokenPipeError when nobody reads any more.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of one command: no abbreviations, and exit status 2 for what it does not understand."""
 
@@ -52,7 +65,8 @@ class Parser(argparse.ArgumentParser):
         names = ["--help"] if human else ["-h", "--help"]
         self.add_argument(*names, action="help", help="print this help and exit")
         version = f"rumpfs {__version__}"
-        self.add_argument("-V", "--version", action="version", version=version, help="print the version and exit")
+        text = "print the version and exit"
+        self.add_argument("-V", "--version", action="version", version=version, help=text)
 
     def flag(self, name: str, dest: str, text: str) -> None:
         """Add an option that is given or not."""
@@ -70,7 +84,6 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 def say(text: str) -> None:
     """Print a line on standard error; bytes of names that are not UTF-8 stay what they are."""
-    sys.stdout.flush()
     stream = getattr(sys.stderr, "buffer", None)
     if stream is None:
         print(text, file=sys.stderr)
@@ -116,6 +129,16 @@ class Tool:
                 USAGE,
             )
         return self._server(found, text, default)
+
+    def server(self, text: str) -> tuple[ServerFiles, bytes | None]:
+        """Return a server, and the path in it that an address means; None for the server as a whole.
+
+        ``:`` is the server that RUMP_SERVER names.
+        """
+        if text == ":":
+            return self.client(None), None
+        place = self.remote(text, b"")
+        return place.files, place.path or None
 
     def _parse(self, text: str) -> HostAddress | ServerAddress:
         try:
@@ -170,11 +193,38 @@ class Tool:
     # --- output -----------------------------------------------------------------------------------
 
     def write(self, text: str) -> None:
-        """Write text to standard output."""
-        sys.stdout.buffer.write(os.fsencode(text))
+        """Write text to standard output.
+
+        Errors:
+            OutputLost: it cannot be written there.
+        """
+        self.write_bytes(os.fsencode(text))
+
+    def write_bytes(self, data: Buffer) -> None:
+        """Write bytes to standard output.
+
+        Errors:
+            OutputLost: they cannot be written there.
+        """
+        try:
+            sys.stdout.buffer.write(data)
+        except OSError as error:
+            raise OutputLost(error) from error
+
+    def flush(self) -> None:
+        """Let standard output be written.
+
+        Errors:
+            OutputLost: it cannot be.
+        """
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            raise OutputLost(error) from error
 
     def error(self, text: str) -> None:
         """Say that something failed; the verb goes on, and its exit status will be 1."""
+        self.flush()
         say(f"{self.name}: {text}")
         self.status = self.status or FAILED
 

@@ -7,7 +7,7 @@ import struct
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import AT_EACCESS, AT_SYMLINK_NOFOLLOW, FWRITE, R_OK, W_OK, X_OK
 from rumpfs.abi.mount import MNT_RDONLY
-from rumpfs.abi.stat import ALLPERMS, UTIME_NOW, UTIME_OMIT
+from rumpfs.abi.stat import ALLPERMS, S_ISGID, S_ISUID, UTIME_NOW, UTIME_OMIT
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.proc import Proc
@@ -76,32 +76,57 @@ def sys_fchmodat(p: Proc, fd: int, path: bytes, mode: int, flag: int) -> int:
     return setattr_(p, _at(p, fd, path, flag), SetAttr(mode=mode & ALLPERMS))
 
 
-def _owner(uid: int, gid: int) -> SetAttr:
-    return SetAttr(uid=None if uid == UNCHANGED else uid, gid=None if gid == UNCHANGED else gid)
+def _chown(p: Proc, vp: Vnode, uid: int, gid: int, posix: bool = False) -> int:
+    """Change owner and group; the set-id bit of what changes goes, but POSIX keeps it for the superuser."""
+    va = SetAttr(uid=None if uid == UNCHANGED else uid, gid=None if gid == UNCHANGED else gid)
+    if not (posix and p.cred.euid == 0):
+        drop = (S_ISUID if va.uid is not None else 0) | (S_ISGID if va.gid is not None else 0)
+        mode = vp.getattr().mode & ALLPERMS
+        if mode & drop:
+            va.mode = mode & ~drop
+    return setattr_(p, vp, va)
 
 
-@syscall("chown", "__posix_chown")
+@syscall("chown")
 def sys_chown(p: Proc, path: bytes, uid: int, gid: int) -> int:
     """Change owner and group; -1 leaves one alone. Errors: those of namei; EROFS, EPERM."""
-    return setattr_(p, namei(p, path), _owner(uid, gid))
+    return _chown(p, namei(p, path), uid, gid)
 
 
-@syscall("lchown", "__posix_lchown")
+@syscall("__posix_chown")
+def sys_posix_chown(p: Proc, path: bytes, uid: int, gid: int) -> int:
+    """Change owner and group as POSIX has it. Errors: those of chown."""
+    return _chown(p, namei(p, path), uid, gid, posix=True)
+
+
+@syscall("lchown")
 def sys_lchown(p: Proc, path: bytes, uid: int, gid: int) -> int:
     """Change owner and group of the path itself. Errors: those of chown."""
-    return setattr_(p, namei(p, path, False), _owner(uid, gid))
+    return _chown(p, namei(p, path, False), uid, gid)
 
 
-@syscall("fchown", "__posix_fchown")
+@syscall("__posix_lchown")
+def sys_posix_lchown(p: Proc, path: bytes, uid: int, gid: int) -> int:
+    """Change owner and group of the path itself as POSIX has it. Errors: those of chown."""
+    return _chown(p, namei(p, path, False), uid, gid, posix=True)
+
+
+@syscall("fchown")
 def sys_fchown(p: Proc, fd: int, uid: int, gid: int) -> int:
     """Change owner and group of an open file. Errors: EBADF, EINVAL, EROFS, EPERM."""
-    return setattr_(p, p.vnode(fd), _owner(uid, gid))
+    return _chown(p, p.vnode(fd), uid, gid)
+
+
+@syscall("__posix_fchown")
+def sys_posix_fchown(p: Proc, fd: int, uid: int, gid: int) -> int:
+    """Change owner and group of an open file as POSIX has it. Errors: those of fchown."""
+    return _chown(p, p.vnode(fd), uid, gid, posix=True)
 
 
 @syscall("fchownat")
 def sys_fchownat(p: Proc, fd: int, path: bytes, uid: int, gid: int, flag: int) -> int:
     """Change owner and group. Errors: EBADF, EINVAL, those of chown."""
-    return setattr_(p, _at(p, fd, path, flag), _owner(uid, gid))
+    return _chown(p, _at(p, fd, path, flag), uid, gid)
 
 
 @syscall("chflags")
@@ -154,34 +179,43 @@ def _touch_ns(times: bytes | None) -> SetAttr:
     )
 
 
+def _utimes(p: Proc, vp: Vnode, va: SetAttr) -> int:
+    """Set times; a modification before the birth moves that back too (vfs_syscalls.c: do_sys_utimes)."""
+    if va.mtime is not None:
+        born = vp.getattr()
+        if va.mtime < (born.birthtime, born.birthtimensec):
+            va.birthtime = va.mtime
+    return setattr_(p, vp, va)
+
+
 @syscall("__utimes50")
 def sys_utimes(p: Proc, path: bytes, tptr: bytes | None) -> int:
     """Set times with microseconds; NULL is now. Errors: those of namei; EINVAL, EROFS, EPERM, EACCES."""
-    return setattr_(p, namei(p, path), _touch(tptr))
+    return _utimes(p, namei(p, path), _touch(tptr))
 
 
 @syscall("__lutimes50")
 def sys_lutimes(p: Proc, path: bytes, tptr: bytes | None) -> int:
     """Set times of the path itself. Errors: those of utimes."""
-    return setattr_(p, namei(p, path, False), _touch(tptr))
+    return _utimes(p, namei(p, path, False), _touch(tptr))
 
 
 @syscall("__futimes50")
 def sys_futimes(p: Proc, fd: int, tptr: bytes | None) -> int:
     """Set times of an open file. Errors: EBADF, EINVAL, EROFS, EPERM, EACCES."""
-    return setattr_(p, p.vnode(fd), _touch(tptr))
+    return _utimes(p, p.vnode(fd), _touch(tptr))
 
 
 @syscall("utimensat")
 def sys_utimensat(p: Proc, fd: int, path: bytes, tptr: bytes | None, flag: int) -> int:
     """Set times with nanoseconds. Errors: EBADF, those of utimes."""
-    return setattr_(p, _at(p, fd, path, flag), _touch_ns(tptr))
+    return _utimes(p, _at(p, fd, path, flag), _touch_ns(tptr))
 
 
 @syscall("futimens")
 def sys_futimens(p: Proc, fd: int, tptr: bytes | None) -> int:
     """Set times of an open file with nanoseconds. Errors: EBADF, EINVAL, EROFS, EPERM, EACCES."""
-    return setattr_(p, p.vnode(fd), _touch_ns(tptr))
+    return _utimes(p, p.vnode(fd), _touch_ns(tptr))
 
 
 def _truncate(p: Proc, vp: Vnode, length: int) -> int:

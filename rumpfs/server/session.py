@@ -255,10 +255,17 @@ class Session:
         self.handle(list(queued))
 
     def close(self) -> None:
-        """The client is gone: end its calls and its process."""
+        """The client is gone: end its calls and its process.
+
+        When it is the kernel that goes, calls end without an answer, so that clients which reconnect repeat
+        them (rumpclient(3): rumpclient_setconnretry).
+        """
         calls, self.calls = self.calls, None
         if calls is not None:
-            calls.hang_up()
+            if self.hub.kernel.howto is None:
+                calls.hang_up()
+            else:
+                calls.abort()
             calls.p.exit()
         if not self.blocked and not self.dead:
             self._send(self.conn.out)

@@ -79,7 +79,7 @@ class FrameReader:
 
 
 class ServerConnection:
-    """A server's end: what a client may say in which state, and the numbering of the server's own requests."""
+    """A server's end: what a client may say in which state, and the numbers of the server's own requests."""
 
     __slots__ = ("_next", "_reader", "closing", "established", "in_exec", "out")
 

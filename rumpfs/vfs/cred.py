@@ -1,4 +1,4 @@
-"""Credentials and the permission check of files (NetBSD: kern_auth.c, secmodel_suser, vfs_subr.c: vaccess)."""
+"""Credentials, and the permission check of files (NetBSD: kern_auth.c, vfs_subr.c: vaccess)."""
 
 from __future__ import annotations
 

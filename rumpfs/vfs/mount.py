@@ -57,7 +57,7 @@ class Mount:
         """Bring everything to stable storage (VFS_SYNC)."""
 
     def unmount(self, flags: int) -> None:
-        """Flush and give up the device (VFS_UNMOUNT); called when nothing uses the mount, or with MNT_FORCE."""
+        """Flush and give up the device (VFS_UNMOUNT); nothing uses the mount, or MNT_FORCE is given."""
 
     def pack_statvfs(self) -> bytes:
         """Return the 2256-byte struct statvfs."""

@@ -1,4 +1,4 @@
-"""Vnodes and the operations that a file system implements for them (NetBSD: kern/vnode_if.src, vfs_vnode.c)."""
+"""Vnodes, and the operations that a file system implements for them (NetBSD: vnode_if.src, vfs_vnode.c)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NODEV: Final = 0xFFFFFFFFFFFFFFFF
 
 
 class Vattr(NamedTuple):
-    """Attributes of a vnode, in the order of struct stat; `mode` includes the type, `blocks` are 512 bytes."""
+    """Attributes of a vnode in the order of struct stat; `mode` has the type, `blocks` are of 512 bytes."""
 
     fsid: int
     mode: int
@@ -66,7 +66,7 @@ class Vattr(NamedTuple):
 
 @dataclass(slots=True)
 class SetAttr:
-    """Attributes to change; None leaves one alone. `touch` is utimes(path, NULL): write permission suffices."""
+    """Attributes to change; None leaves one alone. `touch`: utimes(path, NULL), where write permission does."""
 
     mode: int | None = None
     uid: int | None = None
@@ -160,7 +160,7 @@ class Vnode:
         eopnotsupp()
 
     def link(self, name: bytes, vp: Vnode, cred: Cred) -> None:
-        """Give `vp`, of the same mount and no directory, the further name `name` (VOP_LINK). Errors: EMLINK."""
+        """Give `vp`, of the same mount and no directory, another name (VOP_LINK). Errors: EMLINK."""
         eopnotsupp()
 
     def remove(self, name: bytes, vp: Vnode, cred: Cred) -> None:
@@ -171,7 +171,9 @@ class Vnode:
         """Remove the directory `vp` (VOP_RMDIR). Errors: ENOTEMPTY."""
         eopnotsupp()
 
-    def rename(self, name: bytes, vp: Vnode, tdvp: Vnode, tname: bytes, tvp: Vnode | None, cred: Cred) -> None:
+    def rename(
+        self, name: bytes, vp: Vnode, tdvp: Vnode, tname: bytes, tvp: Vnode | None, cred: Cred
+    ) -> None:
         """Move `vp`, called `name` here, to `tname` in `tdvp`, replacing `tvp` (VOP_RENAME).
 
         The kernel has checked that both directories are on one mount, that types agree, and that a

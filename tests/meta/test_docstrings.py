@@ -19,7 +19,10 @@ def _modules() -> Iterator[str]:
 
 def _members(owner: object, module: str) -> Iterator[tuple[str, object]]:
     """Yield the public functions and classes that `owner` (a module or class) defines itself."""
+    protocol = getattr(owner, "_is_protocol", False)
     for name, value in vars(owner).items():
+        if protocol and isinstance(value, property):
+            continue  # an attribute that something else has and describes
         unwrapped = value.__func__ if isinstance(value, staticmethod | classmethod) else value
         unwrapped = unwrapped.fget if isinstance(unwrapped, property) else unwrapped
         if name.startswith("_") or getattr(unwrapped, "__module__", None) != module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ pytestmark = pytest.mark.oracle("dissect.ffs")
 MAKEFS = [(1, "<", 4096), (1, "<", 65536), (2, "<", 4096), (2, "<", 16384), (2, "<", 65536)]
 
 
-def _dissect(image: Path) -> Any:
+@contextmanager
+def _dissect(image: Path) -> Iterator[Any]:
     from dissect.ffs import ffs
 
-    return ffs.FFS(image.open("rb"))
+    with image.open("rb") as stream:
+        yield ffs.FFS(stream)
 
 
 def _theirs(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -36,8 +39,8 @@ def _theirs(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
                 yield from _theirs(child, f"{path}/{name}")
 
 
-def _compare(mp: FfsMount, image: Path, skip: str = " ") -> int:
-    theirs = {os.fsencode(path): node for path, node in _theirs(_dissect(image).root)}
+def _compare(mp: FfsMount, fs: Any, skip: str = " ") -> int:
+    theirs = {os.fsencode(path): node for path, node in _theirs(fs.root)}
     ours = dict(walk(mp.mnt_root))
     assert ours.keys() == theirs.keys()
     for path, vp in ours.items():
@@ -59,8 +62,8 @@ def _compare(mp: FfsMount, image: Path, skip: str = " ") -> int:
 @pytest.mark.parametrize(("version", "order", "bsize"), MAKEFS)
 def test_the_whole_tree(makefs_image: MakefsImage, version: int, order: str, bsize: int) -> None:
     image = makefs_image(version, order, bsize)
-    with mounted(image) as mp:
-        assert _compare(mp, image) > 750
+    with mounted(image) as mp, _dissect(image) as fs:
+        assert _compare(mp, fs) > 750
 
 
 def _little() -> Path:
@@ -71,16 +74,16 @@ def _little() -> Path:
 
 def test_freebsds_image() -> None:
     image = _little()
-    with mounted(image) as mp:
-        assert _compare(mp, image, skip="sparse") == 15
+    with mounted(image) as mp, _dissect(image) as fs:
+        assert _compare(mp, fs, skip="sparse") == 15
 
 
 @pytest.mark.parametrize("path", ["/sparse", "/sparse2"])
 def test_freebsds_sparse_files(path: str) -> None:
     image = _little()
-    with mounted(image) as mp:
+    with mounted(image) as mp, _dissect(image) as fs:
         vp = resolve(mp, path)
-        stream = _dissect(image).get(path).open()
+        stream = fs.get(path).open()
         for offset in (*range(0, vp.size(), 3_000_001), vp.size() - 70_000, vp.size() - 5):
             stream.seek(offset)
             assert vp.read(offset, 40_000) == stream.read(40_000), offset
@@ -97,7 +100,7 @@ def test_sparse_files_behind_one_and_two_levels(
     with Editor(image) as editor:
         assert editor.dinode(editor.ino("/file")).di_size == 4 * 4096
     transmute(image, len(indexes), indexes)
-    with mounted(image) as mp:
-        theirs = _dissect(image).get("/file").open().read()
+    with mounted(image) as mp, _dissect(image) as fs:
+        theirs = fs.get("/file").open().read()
         assert b"".join(content(resolve(mp, "/file"))) == theirs
         assert theirs.rstrip(b"\0")

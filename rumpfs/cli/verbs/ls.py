@@ -181,7 +181,7 @@ def run(tool: Tool, args: Namespace) -> None:
     for text in args.address or [":/"]:
         place = tool.remote(text, b"/")
         try:
-            # As ls does it: a symbolic link that is named leads to its directory, unless attributes are shown.
+            # As ls does it: a symbolic link leads to its directory, unless attributes are shown.
             kind = place.kind(follow_symlinks=not (args.itself or args.long))
             if kind == S_IFDIR and not args.itself:
                 directories.append(place)

@@ -105,7 +105,7 @@ class InodeTable:
             try:
                 data = self._mp.pread(fs.fs_cgsize, fs.cgtod(cg) << fs.fs_fshift)
                 count = Cg.decode(data, fs, cg).initediblk
-            except DiskError as error:
+            except (DiskError, VfsError) as error:
                 self._mp.damaged(error)
                 count = fs.fs_ipg
             self._initediblk[cg] = count

@@ -52,6 +52,7 @@ class FfsMount(Mount):
         um_dev: the device number, st_dev of every file.
         um_frags: frags that exist both for the superblock and on the device.
         um_dirhash_max: bytes of the largest directory that is read whole.
+        um_gone: the file system has been unmounted.
         pread, preadv: the window's, until the mount is gone.
     """
 
@@ -63,6 +64,7 @@ class FfsMount(Mount):
         self.um_dev = rdev
         self.um_frags = min(fs.fs_size, window.size >> fs.fs_fshift)
         self.um_dirhash_max = _DIRHASH_MAX
+        self.um_gone = False
         self.um_memory: Memory = vfs.memory
         self.um_namecache = vfs.namecache
         self.pread: Callable[[int, int], bytes] = window.pread
@@ -149,6 +151,7 @@ class FfsMount(Mount):
 
     def unmount(self, flags: int) -> None:
         """Give up the caches and the device; files that are still open (MNT_FORCE) read as EIO."""
+        self.um_gone = True
         self.pread = self.preadv = _gone
         self.release()
         self.um_close()

@@ -8,7 +8,7 @@ from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from rumpfs.base.copy import COPYIN_MAX, Data
-from rumpfs.base.errors import VfsError
+from rumpfs.base.errors import Corrupt, VfsError
 from rumpfs.fs.ffs.bigdir import Bigdir
 from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.lookup import MAXDIRSIZE, Dirhash
@@ -106,8 +106,13 @@ class FfsDir(DataInode):
     def _load(self) -> Directory:
         """Read the directory."""
         mp = self.v_mount
+        if mp.um_gone:
+            raise VfsError(errno.EIO, "the file system has been unmounted")
         if self.i_size > MAXDIRSIZE:
-            raise VfsError(errno.EIO, f"directory inode {self.i_number} has {self.i_size} bytes")
+            where = f"{mp.um_fs.where}: directory inode {self.i_number}"
+            raise mp.damaged(
+                Corrupt(where, "di_size", self.i_size, f"a directory has at most {MAXDIRSIZE} bytes")
+            )
         directory: Directory
         if self.i_size <= mp.um_dirhash_max:
             directory = Dirhash(self)
@@ -141,6 +146,5 @@ _CLASSES = {S_IFREG: FfsReg, S_IFDIR: FfsDir, S_IFLNK: FfsLnk}
 
 def vnode_class(dinode: Dinode) -> type[Inode]:
     """Return the class of an inode's vnode; devices, FIFOs and sockets have no operations of their own."""
-    if dinode.di_flags & SF_SNAPSHOT:
-        return FfsSnapshot
-    return _CLASSES.get(dinode.di_mode & S_IFMT, Inode)
+    kind = _CLASSES.get(dinode.di_mode & S_IFMT, Inode)
+    return FfsSnapshot if kind is FfsReg and dinode.di_flags & SF_SNAPSHOT else kind

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 from rumpfs.abi import errno, limits
 from rumpfs.abi.mount import MNT_RDONLY
 from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT
+from rumpfs.base.aobj import Aobj
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
-from rumpfs.fs.rootfs.aobj import Aobj
-from rumpfs.fs.rootfs.genfs import SF_SETTABLE, can_chflags, can_chmod, can_chown, can_chtimes
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
 from rumpfs.vfs.dirent import Listing
+from rumpfs.vfs.genfs import SF_SETTABLE, can_chflags, can_chmod, can_chown, can_chtimes
 from rumpfs.vfs.vnode import (
     IO_APPEND,
     NODEV,

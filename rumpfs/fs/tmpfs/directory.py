@@ -11,11 +11,11 @@ from rumpfs.abi.stat import DT_DIR, S_IFDIR, S_IFLNK
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Data
 from rumpfs.base.errors import VfsError
-from rumpfs.fs.rootfs.genfs import APPEND, IMMUTABLE
 from rumpfs.fs.tmpfs.node import DIRENT_SIZE, TmpfsNode, name_size
 from rumpfs.fs.tmpfs.vnops import TmpfsLnk, TmpfsReg, TmpfsSpec
 from rumpfs.vfs.cred import VWRITE, Cred
 from rumpfs.vfs.dirent import Listing
+from rumpfs.vfs.genfs import APPEND, IMMUTABLE
 from rumpfs.vfs.vnode import NODEV, VBLK, VCHR, VDIR, VNON, VREG, Vnode, type_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class TmpfsDir(TmpfsNode):
         mp: its mount.
         mode: permission bits.
         parent: the directory that it is made in; None for the root.
+        named: bytes that its name counts for.
 
     Attributes:
         tn_parent: what ``..`` is; None once the directory is removed.
@@ -88,21 +89,16 @@ class TmpfsDir(TmpfsNode):
         if not self._ordered:
             self._dents = dict(sorted(self._dents.items(), key=lambda item: item[1][1]))
             self._ordered = True
-        cookies = [cookie for _, cookie in self._dents.values()]
-        names = list(self._dents)
-        first, last = 0, len(names)
+        dents = list(self._dents.items())
+        whole = len(dents)
         if not self._quiet:
             self._quiet = True
-            first = bisect_left(cookies, offset)
-            last = min(last, first + count // _DIRENT_MIN + 1)
-        dots = [(_DOT, self.tn_id, DT_DIR, b"."), (_DOTDOT, parent.tn_id, DT_DIR, b"..")]
-        found = [self._dents[name] for name in names[first:last]]
-        entries = [
-            (cookie, node.tn_id, node.tn_mode >> 12, name)
-            for (node, cookie), name in zip(found, names[first:last], strict=True)
-        ]
-        listing = Listing(dots + entries)
-        if len(entries) == len(names):
+            first = bisect_left(dents, offset, key=lambda item: item[1][1])
+            dents = dents[first : first + count // _DIRENT_MIN + 1]
+        entries = [(_DOT, self.tn_id, DT_DIR, b"."), (_DOTDOT, parent.tn_id, DT_DIR, b"..")]
+        entries += [(cookie, node.tn_id, node.tn_mode >> 12, name) for name, (node, cookie) in dents]
+        listing = Listing(entries)
+        if len(dents) == whole:
             self._listing = listing
         return listing
 
@@ -158,11 +154,9 @@ class TmpfsDir(TmpfsNode):
         if not vp.tn_links:
             raise VfsError(errno.ENOENT)
         self.v_mount.charge(self._named(name))
-        moment = now()
         vp.tn_links += 1
-        vp.tn_ctime = moment
-        vp._stat = None
-        self._attach(name, vp, moment)
+        vp._changed()
+        self._attach(name, vp, now())
 
     def _named(self, name: bytes) -> int:
         """Return the bytes that a new name counts for. Errors: ENOENT: the directory was removed."""

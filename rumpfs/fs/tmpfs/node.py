@@ -8,10 +8,11 @@ from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FWRITE, O_APPEND
 from rumpfs.abi.mount import MNT_NOATIME, MNT_RDONLY, MNT_RELATIME
 from rumpfs.abi.stat import S_IFMT, S_ISGID, S_ISUID, STAT
+from rumpfs.base.aobj import PAGE_SIZE, round_page
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.errors import VfsError
-from rumpfs.fs.rootfs.aobj import PAGE_SIZE, round_page
-from rumpfs.fs.rootfs.genfs import (
+from rumpfs.vfs.cred import VWRITE, Cred, vaccess
+from rumpfs.vfs.genfs import (
     APPEND,
     IMMUTABLE,
     SF_SETTABLE,
@@ -20,7 +21,6 @@ from rumpfs.fs.rootfs.genfs import (
     can_chown,
     can_chtimes,
 )
-from rumpfs.vfs.cred import VWRITE, Cred, vaccess
 from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, VREG, SetAttr, Vattr, Vnode
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from rumpfs.abi.mount import (
     TMPFS_ARGS_VERSION,
 )
 from rumpfs.abi.stat import ALLPERMS
+from rumpfs.base.aobj import PAGE_SIZE, round_page
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
-from rumpfs.fs.rootfs.aobj import PAGE_SIZE, round_page
 from rumpfs.fs.tmpfs.directory import TmpfsDir
 from rumpfs.fs.tmpfs.node import NODE_SIZE
 from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, Vfs, VfsOps

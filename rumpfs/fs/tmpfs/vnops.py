@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.stat import S_ISGID, S_ISUID
+from rumpfs.base.aobj import Aobj
 from rumpfs.base.clock import Timespec
 from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
-from rumpfs.fs.rootfs.aobj import Aobj
 from rumpfs.fs.tmpfs.node import TmpfsNode, name_size
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.vnode import IO_APPEND, VLNK, VREG

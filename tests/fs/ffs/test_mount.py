@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for name in ("root", "disk"):
         (directory / name).mkdir()
     (directory / "disk" / "file").write_bytes(b"on the disk")
+    (directory / "disk" / "sub").mkdir()
     nodes = [("dk", "b", 1, 5), ("odd", "b", 2, 0), ("none", "b", 3, 0), ("raw", "c", 1, 5)]
     spec = directory / "spec"
     lines = ["/set uname=root gname=root mode=0600 time=1600000000.0", ". type=dir mode=0755"]
@@ -249,10 +250,14 @@ def test_a_caller_that_goes_away(world: World, answers: int) -> None:
 
 def test_after_a_forced_unmount_open_files_fail(world: World) -> None:
     _, mp = world.mount(b"/dk")
-    root, file = mp.mnt_root, resolve(mp, "/file")
+    root, file, sub = mp.mnt_root, resolve(mp, "/file"), resolve(mp, "/sub")
     assert file.read(0, 2) == b"on"
     mp.unmount(0)
-    for action in (lambda: file.read(0, 2), lambda: file.read(5, 100), lambda: root.lookup(b"file")):
+    actions: list[Callable[[], Any]] = [
+        lambda: file.read(0, 2), lambda: file.read(5, 100), lambda: root.lookup(b"file"),
+        lambda: sub.readdir(0, 512), lambda: sub.lookup(b"x"),
+    ]  # fmt: skip
+    for action in actions:
         with pytest.raises(VfsError) as caught:
             action()
         assert caught.value.errno == errno.EIO

@@ -17,7 +17,7 @@ from rumpfs.fs.ffs.ufsmount import FfsMount
 from rumpfs.vfs.cred import VEXEC, VREAD, VWRITE, Cred
 from rumpfs.vfs.vnode import VDIR, VREG
 from tests.fs.ffs.editor import Editor
-from tests.fs.ffs.harness import mounted, readdir, resolve, sha256, unpack_dirents, walk
+from tests.fs.ffs.harness import mounted, readdir, resolve, sha256, squeeze, unpack_dirents, walk
 from tests.images_util import makefs, scratch_copy, standard_tree
 
 pytestmark = pytest.mark.oracle("makefs")
@@ -44,12 +44,10 @@ def _errno(action: object, *args: object) -> int:
 
 
 def test_a_vnode_in_use_is_the_only_one_of_its_inode(mp: FfsMount) -> None:
-    memory = mp.um_memory
     held = [vp for path, vp in walk(mp.mnt_root) if path.startswith(b"/f")]
     assert len(held) > 20
     ids = {vp.getattr().fileid: id(vp) for vp in held}
-    for reclaim in memory._reclaimers:
-        reclaim(1 << 40)
+    squeeze(mp.um_memory)
     for path, vp in walk(mp.mnt_root):
         ino = vp.getattr().fileid
         if ino in ids:
@@ -63,8 +61,7 @@ def test_a_vnode_that_nobody_uses_goes_when_memory_is_short(mp: FfsMount) -> Non
     gone = weakref.ref(vp)
     del vp
     assert gone() is not None
-    for reclaim in mp.um_memory._reclaimers:
-        reclaim(1 << 40)
+    squeeze(mp.um_memory)
     gc.collect()
     assert gone() is None
     assert resolve(mp, "/f512").size() == 512
@@ -227,8 +224,7 @@ def test_links_of_all_lengths(mp: FfsMount) -> None:
 def test_use_counts_are_not_needed_to_keep_a_file_readable(mp: FfsMount) -> None:
     vp = resolve(mp, "/big")
     before = sha256(vp)
-    for reclaim in mp.um_memory._reclaimers:
-        reclaim(1 << 40)
+    squeeze(mp.um_memory)
     assert sha256(vp) == before
 
 

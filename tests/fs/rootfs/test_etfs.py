@@ -163,7 +163,7 @@ def test_a_read_only_key_is_not_opened_for_writing(register):
     device, _ = register(b"/dev/dk", bytes(512), "blk", size=512, readonly=True)
     for node in (vp, device):
         node.open(FREAD, ROOT)
-        fails(errno.EACCES, node.open, FREAD | FWRITE, ROOT)
+        fails(errno.EROFS, node.open, FREAD | FWRITE, ROOT)
 
 
 def test_others_than_root_may_read_only(register):

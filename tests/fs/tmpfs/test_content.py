@@ -242,4 +242,4 @@ class FileModel(RuleBasedStateMachine):
 
 
 TestFileModel = FileModel.TestCase
-TestFileModel.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestFileModel.settings = settings(stateful_step_count=30)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rumpfs.abi import errno
+from rumpfs.base.aobj import Aobj, round_page
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
-from rumpfs.fs.rootfs.aobj import Aobj, round_page
 
 
 def test_round_page():

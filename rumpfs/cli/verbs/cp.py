@@ -1,0 +1,45 @@
+"""rumpfs cp."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Final
+
+from rumpfs.cli.progress import AUTO, CHOICES, Progress
+from rumpfs.cli.tool import Parser, Tool
+from rumpfs.cli.trees import Copier, operands
+
+EXAMPLES: Final = """\
+  rumpfs cp :/mnt/etc/rc.conf .           out of the server that RUMP_SERVER names
+  rumpfs cp -r unix://sock:/mnt/etc etc   a tree; into etc when that is a directory already
+  rumpfs cp -p notes.txt :/tmp/           into it, with owner, permissions and times
+  rumpfs cp :/mnt/a :/mnt/b               within it
+
+A copy that fails halfway is left where it is, and named. Without -p a new file gets the permissions of the
+old one less the umask: of the host, or of a process in the server, 022. Holes in files are filled.
+"""
+
+
+def arguments(parser: Parser) -> None:
+    """Add the options."""
+    parser.flag("-r -R", "recursive", "directories with what is in them; links and devices as themselves")
+    parser.flag("-p", "preserve", "keep permissions, owner and times")
+    parser.flag("-v", "verbose", "name each file")
+    parser.add_argument(
+        "--progress", choices=CHOICES, default=AUTO, help="on a terminal only (auto), in lines, or not"
+    )
+    parser.add_argument("source", metavar="SOURCE", nargs="+", help="a path of the host, or :/path")
+    parser.add_argument("target", metavar="TARGET", help="a file, or a directory to copy into")
+
+
+def run(tool: Tool, args: Namespace) -> None:
+    """Copy what the command line names."""
+    copier = Copier(
+        tool,
+        recursive=args.recursive,
+        preserve=args.preserve,
+        verbose=args.verbose,
+        progress=Progress(args.progress),
+    )
+    for source, target in operands(tool, args):
+        copier.copy(source, target)

@@ -1,0 +1,148 @@
+"""rumpfs mount."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Final
+
+from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_UPDATE, MOUNT_OPTIONS
+from rumpfs.cli.filesystems import option_names, record
+from rumpfs.cli.places import Place, ServerFiles, printable
+from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_text
+from rumpfs.client.api import TMPFS_OPTIONS
+from rumpfs.client.errors import RumpError
+
+EXAMPLES: Final = """\
+  rumpfs mount -t ffs -o ro /dev/dk unix://sock:/mnt
+  rumpfs mount -t tmpfs -o size=64m,mode=700 tmpfs :/tmp/scratch
+  rumpfs mount                           what is mounted in the server that RUMP_SERVER names
+  rumpfs mount unix://sock               what is mounted in another one
+
+SOURCE is a path in the rump kernel: the key of a drive that rump_allserver -d was given.
+options:  {flags},
+          rw, update, and with a leading no the opposite of each;
+          tmpfs: size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL
+""".format(flags=" ".join(name.decode() for name in MOUNT_OPTIONS))
+
+_HOW: Final = "rumpfs mount [-t TYPE] [-o OPTIONS] SOURCE :/path"
+_SUFFIXES: Final = {"b": 512, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def arguments(parser: Parser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("-t", dest="type", metavar="TYPE", default="ffs", help="file system: ffs (default), tmpfs")
+    add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="see below; with commas")
+    parser.flag("--json", "json", "list in JSON; see rumpfs help json")
+    add("source", metavar="SOURCE", nargs="?", help="block device in the rump kernel, as /dev/dk")
+    add("target", metavar="ADDRESS", nargs="?", help="a directory: :/path or unix://sock:/path")
+
+
+def run(tool: Tool, args: Namespace) -> None:
+    """Mount what the command line names, or list what is mounted."""
+    if args.target is None:
+        if args.options:
+            raise Failure(f"what is to be mounted, and where? {_HOW}", USAGE)
+        _list(tool, args)
+        return
+    flags, values = parse_options(args.type, args.options)
+    target = tool.remote(args.target)
+    source = os.fsencode(args.source)
+    if args.source.startswith((":/", "unix://", "tcp://")):
+        source = tool.remote(args.source).path
+    try:
+        target.files.mount(args.type, source, target.path, flags, values)
+    except RumpError as error:
+        where, hint = _explain(error, target, source, args.type)
+        tool.failed(where, error, hint)
+
+
+def _list(tool: Tool, args: Namespace) -> None:
+    text = args.source or ":"
+    files, path = tool.server(text)
+    if path is not None:
+        raise Failure(f"where is {text} to be mounted? {_HOW}", USAGE)
+    try:
+        found = files.getvfsstat()
+    except OSError as error:
+        tool.failed(text, error)
+        return
+    if args.json:
+        tool.write(json_text({"filesystems": [record(vfs) for vfs in found]}))
+        return
+    for vfs in found:
+        options = ", ".join(option_names(vfs))
+        source, mountpoint = printable(vfs.f_mntfromname), printable(vfs.f_mntonname)
+        suffix = f" ({options})" if options else ""
+        tool.write(f"{source} on {mountpoint} type {printable(vfs.f_fstypename)}{suffix}\n")
+
+
+def parse_options(fstype: str, options: list[str]) -> tuple[int, dict[str, int]]:
+    """Return the mount flags and the values of the file system's own options.
+
+    Errors:
+        Failure: an option is unknown or malformed.
+    """
+    flags = 0
+    values: dict[str, int] = {}
+    own = TMPFS_OPTIONS if fstype == "tmpfs" else {}
+    for option in (part for text in options for part in text.split(",") if part):
+        name, equals, value = option.partition("=")
+        if equals and name in own:
+            values[name] = _number(name, value)
+        elif not equals and name == "update":
+            flags |= MNT_UPDATE
+        elif not equals and (found := _flag(name)) is not None:
+            bit, on = found
+            flags = flags | bit if on else flags & ~bit
+        else:
+            names = [name.decode() for name in MOUNT_OPTIONS]
+            has = ", ".join([*names, "rw", "update", *(f"{key}=" for key in own)])
+            raise Failure(f"-o {option}: {fstype} has no such option; it has {has}", USAGE)
+    return flags, values
+
+
+def _flag(name: str) -> tuple[int, bool] | None:
+    """Return the MNT_ flag of an option and whether the option sets it."""
+    if name == "rw":
+        return MOUNT_OPTIONS[b"ro"], False
+    key = os.fsencode(name)
+    if key in MOUNT_OPTIONS:
+        return MOUNT_OPTIONS[key], True
+    # The opposite of nodev is dev, that of sync is nosync.
+    opposite = key[2:] if key.startswith(b"no") else b"no" + key
+    return (MOUNT_OPTIONS[opposite], False) if opposite in MOUNT_OPTIONS and opposite != b"ro" else None
+
+
+def _number(name: str, text: str) -> int:
+    digits, factor = text, 1
+    if name == "size" and text[-1:].lower() in _SUFFIXES:
+        digits, factor = text[:-1], _SUFFIXES[text[-1:].lower()]
+    try:
+        number = int(digits, 8 if name == "mode" else 10) * factor
+    except ValueError:
+        number = -1
+    if not 0 <= number < (1 << 63 if name in ("size", "nodes") else 1 << 32):
+        raise Failure(f"-o {name}={text}: not a number that {name} can have", USAGE)
+    return number
+
+
+def _explain(error: RumpError, target: Place[ServerFiles], source: bytes, fstype: str) -> tuple[str, str]:
+    """Return what an error is about, and what helps."""
+    device = f"{target.prefix}{printable(source)}"
+    number = error.netbsd_errno
+    if number == errno.ENODEV:
+        return fstype, f"the server lacks it: start it as rump_allserver, or with -l rumpfs_{fstype}"
+    if number == errno.EROFS and fstype != "tmpfs":
+        return device, "it can only be mounted read-only: -o ro"
+    if number == errno.ENOENT and target.files.exists(target.path):
+        return device, f"the server has no such device: start it with -d key={printable(source)},hostpath=..."
+    if number == errno.ENOENT:
+        return str(target), f"rumpfs mkdir {target} makes the directory"
+    if number in (errno.ENOTBLK, errno.ENXIO, errno.EBUSY):
+        return device, "mounted already" if number == errno.EBUSY else "not a block device of the server"
+    if number == errno.EINVAL and fstype != "tmpfs":
+        return device, f"it does not hold a sound {fstype} file system"
+    return str(target), ""
