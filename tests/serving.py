@@ -140,7 +140,11 @@ class Peer:
 
     def call(self, number: int, *slots: int, reqno: int = 2, memory: dict[int, bytes] | None = None) -> Call:
         """Make a system call; copy requests are answered from `memory` (address -> bytes)."""
-        self.send(Frame(reqno, REQ, SYSCALL, number, struct.pack(f"<{len(slots)}Q", *(s % 2**64 for s in slots))).encode())
+        self.send(
+            Frame(
+                reqno, REQ, SYSCALL, number, struct.pack(f"<{len(slots)}Q", *(s % 2**64 for s in slots))
+            ).encode()
+        )
         return self.finish(reqno, memory or {})
 
     def finish(self, reqno: int, memory: dict[int, bytes]) -> Call:

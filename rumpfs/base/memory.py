@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
@@ -20,11 +21,15 @@ class Memory:
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self.used = 0
-        self._reclaimers: list[Callable[[int], int]] = []
+        self._reclaimers: list[WeakMethod[Callable[[int], int]]] = []
 
     def add_reclaimer(self, reclaim: Callable[[int], int]) -> None:
-        """Enter a function that is given a number of bytes to free and returns how many it freed."""
-        self._reclaimers.append(reclaim)
+        """Enter a cache's method that is given a number of bytes to free and returns how many it freed.
+
+        The cache is forgotten with its last other user.
+        """
+        self._reclaimers = [method for method in self._reclaimers if method() is not None]
+        self._reclaimers.append(WeakMethod(reclaim))
 
     @property
     def available(self) -> int | None:
@@ -38,8 +43,10 @@ class Memory:
             ENOSPC: the limit is reached and no cache could shrink enough.
         """
         if self.limit is not None and self.used + nbytes > self.limit:
-            for reclaim in self._reclaimers:
-                reclaim(self.used + nbytes - self.limit)
+            for method in self._reclaimers:
+                reclaim = method()
+                if reclaim is not None:
+                    reclaim(self.used + nbytes - self.limit)
                 if self.used + nbytes <= self.limit:
                     break
             else:

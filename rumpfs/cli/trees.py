@@ -11,7 +11,6 @@ from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT,
 from rumpfs.cli.places import Attributes, Files, HostFiles, Place
 from rumpfs.cli.progress import Progress
 from rumpfs.cli.tool import USAGE, Failure, Tool
-from rumpfs.client.errors import ConnectionLost
 
 #: what one read asks for: large enough that the calls cost nothing beside the bytes
 CHUNK: Final = 2 << 20
@@ -244,8 +243,6 @@ class Copier:
     def _close(self, target: Place[Files], writer: RawIOBase) -> None:
         try:
             writer.close()
-        except ConnectionLost:
-            pass  # what the copy failed of is reported
         except OSError as error:
             self._failed(target, error)
 

@@ -16,7 +16,7 @@ from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import MNT_WAIT, TMPFS_ARGS, TMPFS_ARGS_VERSION, UFS_ARGS
 from rumpfs.abi.stat import STATVFS
 from rumpfs.client.errors import RumpError, rump_error
-from rumpfs.client.files import RemoteFile, open_flags
+from rumpfs.client.files import RemoteFile, close_fd, open_flags
 from rumpfs.client.raw import RawClient
 from rumpfs.client.records import (
     DirEntry,
@@ -112,7 +112,7 @@ class Client(RawClient):
             while data := self.sys.getdents(fd, _GETDENTS):
                 entries += dirents(data)
         finally:
-            self.sys.close(fd)
+            close_fd(self.sys, fd)
         return [entry for entry in entries if entry.name not in (b".", b"..")]
 
     @overload

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rumpfs.abi import fcntl
 from rumpfs.base.copy import Buffer
+from rumpfs.client.errors import ConnectionLost
 from rumpfs.client.records import StatResult, stat_result
 
 if TYPE_CHECKING:
-    from rumpfs.client.raw import RawClient
+    from rumpfs.client.raw import RawClient, Syscalls
 
 #: what one read or write of a stream moves at most; more is a short count, as a raw stream may have
 TRANSFER_MAX: Final = 4 << 20
@@ -156,10 +157,18 @@ class RemoteFile(io.RawIOBase):
         self._sys.fsync(self.fd)
 
     def close(self) -> None:
-        """Close the descriptor."""
+        """Close the descriptor. With a connection that is gone, it is closed already."""
         if self.closed:
             return
         try:
             super().close()
         finally:
-            self._sys.close(self.fd)
+            close_fd(self._sys, self.fd)
+
+
+def close_fd(syscalls: Syscalls, fd: int) -> None:
+    """Close a descriptor, unless that has happened because the connection is gone."""
+    try:
+        syscalls.close(fd)
+    except ConnectionLost:
+        pass

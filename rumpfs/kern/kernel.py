@@ -92,8 +92,8 @@ class Kernel:
         if not howto & (RB_NOSYNC | RB_DUMP) and self.vfs is not None:
             try:
                 self.vfs.unmount_all()
-            except VfsError as error:
-                log.exception("unmount at halt: %s", error)
+            except VfsError:
+                log.exception("unmounting at the halt failed")
         self.etfs.close_all()
         self.howto = howto
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX, RB_STRING
 from rumpfs.abi.mount import (
@@ -128,5 +127,3 @@ def sys_reboot(p: Proc, opt: int, bootstr: int) -> Body:
         yield CopyInStr(bootstr, _BOOTSTR_MAX)
     p.kernel.reboot(opt)
     return 0
-
-

@@ -39,7 +39,8 @@ def sys_openat(p: Proc, fd: int, path: bytes, flags: int, mode: int) -> int:
     """Open a file below a directory.
 
     Errors: EINVAL (access mode 3; O_CREAT with O_DIRECTORY), EMFILE, those of namei, EEXIST (O_EXCL),
-    EFTYPE (O_NOFOLLOW and a link), EOPNOTSUPP (socket, FIFO), ENOTDIR (O_DIRECTORY), EACCES, EISDIR, EROFS, ENXIO.
+    EFTYPE (O_NOFOLLOW and a link), EOPNOTSUPP (socket, FIFO), ENOTDIR (O_DIRECTORY), EACCES, EISDIR,
+    EROFS, ENXIO.
     """
     return do_open(p, p.directory(fd) if path[:1] != b"/" else None, path, flags, mode)
 
@@ -86,7 +87,7 @@ def check_open(p: Proc, vp: Vnode, flags: int, access: int) -> None:
     vtype = vp.v_type
     if vtype == VLNK:
         raise VfsError(errno.EFTYPE)
-    if vtype == VSOCK or vtype == VFIFO:
+    if vtype in (VSOCK, VFIFO):
         raise VfsError(errno.EOPNOTSUPP)
     if flags & O_DIRECTORY and vtype != VDIR:
         raise VfsError(errno.ENOTDIR)

@@ -26,7 +26,8 @@ def syscall(*names: str, raw: bool = False) -> Callable[[Callable[..., Any]], Ca
 
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            assert name in BY_NAME and name not in _bodies
+            assert name in BY_NAME
+            assert name not in _bodies
             _bodies[name] = body, raw
         return body
 

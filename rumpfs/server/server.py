@@ -56,9 +56,7 @@ class Server:
                 self._bind_unix(address) if isinstance(address, UnixUrl) else self._bind_tcp(address)
             )
         except OSError as error:
-            raise UrlError(
-                f"rump_sp: failed to bind to URL {self.url}", errno.from_oserror(error)
-            ) from None
+            raise UrlError(f"rump_sp: failed to bind to URL {self.url}", errno.from_oserror(error)) from None
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_FORCE, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
@@ -12,11 +12,14 @@ from rumpfs.abi.stat import STATVFS, makedev
 from rumpfs.base.copy import CopyInStr, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
-from rumpfs.dev.etfs import EtfsEntry
 from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.namecache import NameCache
 from rumpfs.vfs.specfs import Devsw
 from rumpfs.vfs.vnode import Vnode, vref, vrele
+
+
+if TYPE_CHECKING:
+    from rumpfs.dev.etfs import EtfsEntry
 
 
 class StatVfs(NamedTuple):

@@ -23,7 +23,7 @@ class NameCache:
         memory: where the entries are accounted; under its limit the cache shrinks.
     """
 
-    __slots__ = ("_memory", "_names", "get")
+    __slots__ = ("__weakref__", "_memory", "_names", "get")
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -66,7 +66,7 @@ class Vattr(NamedTuple):
 
 @dataclass(slots=True)
 class SetAttr:
-    """Attributes to change; None leaves one alone. `touch`: utimes(path, NULL), where write permission does."""
+    """Attributes to change, None for none. `touch`: utimes(path, NULL), for which write permission does."""
 
     mode: int | None = None
     uid: int | None = None

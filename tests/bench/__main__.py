@@ -133,7 +133,9 @@ def prepare(peer: Peer, fs: str) -> tuple[int, dict[int, bytes]]:
     }  # fmt: skip
     if not fs:
         return 0, memory
-    memory[ARGS] = struct.pack("<Q", FSPEC) if fs == "ffs" else struct.pack("<i4xqQIII4x", 1, 0, 0, 0, 0, 0o755)
+    memory[ARGS] = (
+        struct.pack("<Q", FSPEC) if fs == "ffs" else struct.pack("<i4xqQIII4x", 1, 0, 0, 0, 0, 0o755)
+    )
     assert peer.call(MKDIR, OUT, 0o755, memory=memory).error == 0
     flags = MNT_RDONLY if fs == "ffs" else 0
     done = peer.call(MOUNT, TYPE, OUT, flags, ARGS, len(memory[ARGS]), memory=memory)
@@ -185,7 +187,11 @@ def bench(pinned: bool, only: str) -> None:
         directory = Path(name)
         image = make_image(directory)
         drive = f"key=/dev/dk,hostpath={image},size=host,ro"
-        with serving(directory, "-d", drive) as served, echo_server(directory) as sock, Peer(served.path) as peer:
+        with (
+            serving(directory, "-d", drive) as served,
+            echo_server(directory) as sock,
+            Peer(served.path) as peer,
+        ):
             peer.guest()
             prepared = {fs: prepare(peer, fs) for fs in ("", "ffs", "tmpfs")}
             peer.sock.settimeout(None)

@@ -113,5 +113,3 @@ def _ticks(pid: int) -> int:
 
 def _line(what: str, goal: str, value: float) -> None:
     print(f"{what:48} {goal:8} {value:8.3f}", flush=True)
-
-

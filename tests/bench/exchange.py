@@ -28,7 +28,9 @@ class Exchange:
         sent, received: bytes that one run moves.
     """
 
-    def __init__(self, peer: Peer, calls: list[tuple[int, tuple[int, ...]]], memory: dict[int, bytes]) -> None:
+    def __init__(
+        self, peer: Peer, calls: list[tuple[int, tuple[int, ...]]], memory: dict[int, bytes]
+    ) -> None:
         self.sock = peer.sock
         self.steps: list[Step] = []
         self.sent = self.received = 0

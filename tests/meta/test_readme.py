@@ -88,6 +88,12 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_the_files_that_documents_name_exist(document: Path) -> None:
+    names = re.findall(r"`((?:rumpfs|tests|images|docs|mount_helpers|\.ci)/[\w./*-]*)", document.read_text())
+    assert [name for name in names if not list(PROJECT.glob(name.rstrip("/")))] == []
+
+
 def test_the_targets_that_documents_name_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     scripts = [PROJECT / ".ci" / "run", PROJECT / ".ci" / "setup", PROJECT / "tests" / "conftest.py"]
@@ -105,7 +111,9 @@ def test_the_targets_that_documents_name_exist() -> None:
 def test_make_help_names_every_target() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     assert phony
-    done = subprocess.run(["make", "--no-print-directory", "help"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     listed = [line.split()[0] for line in done.stdout.splitlines()[1:]]
     assert sorted(listed) == sorted(phony[1].split())
 

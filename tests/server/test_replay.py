@@ -241,7 +241,9 @@ class Player:
             return
         assert joined_requests(requests) == joined_requests(expected.requests), name
         mine, theirs = joined(stored), joined(expected.stored)
-        assert [(a, mask(name, d, on_tmpfs)) for a, d in mine] == [(a, mask(name, d, on_tmpfs)) for a, d in theirs], name
+        assert [(a, mask(name, d, on_tmpfs)) for a, d in mine] == [
+            (a, mask(name, d, on_tmpfs)) for a, d in theirs
+        ], name
         if answer.kind == 1:
             unpack = struct.Struct("<i4xqq").unpack
             assert unpack(answer.body) == unpack(recorded.body), name
@@ -332,7 +334,9 @@ def test_reading_ffs(tmp_path: Path, cut: int) -> None:
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     recording = Recording("ffs")
-    last = next(i for i, m in enumerate(recording.messages) if m.get("sys") == "open" and m["args"][1] != "0x0")
+    last = next(
+        i for i, m in enumerate(recording.messages) if m.get("sys") == "open" and m["args"][1] != "0x0"
+    )
     recording.messages = recording.messages[:last]
     mount = next(m for m in recording.messages if m.get("sys") == "__mount50")
     raw = bytearray.fromhex(mount["hex"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -39,7 +38,7 @@ class Cache(Generic[K, V]):
         self._cost = cost
         self._evicted = evicted
         self.nbytes = 0
-        memory.add_reclaimer(_reclaimer(weakref.ref(self)))
+        memory.add_reclaimer(self.reclaim)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -86,13 +85,3 @@ class Cache(Generic[K, V]):
         if self._evicted is not None:
             self._evicted(key, value)
         return cost
-
-
-def _reclaimer(reference: weakref.ref[Cache[K, V]]) -> Callable[[int], int]:
-    """Return the function that memory calls; it does not keep an unmounted file system's cache alive."""
-
-    def reclaim(nbytes: int) -> int:
-        cache = reference()
-        return 0 if cache is None else cache.reclaim(nbytes)
-
-    return reclaim
