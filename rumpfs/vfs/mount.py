@@ -17,7 +17,6 @@ from rumpfs.vfs.namecache import NameCache
 from rumpfs.vfs.specfs import Devsw
 from rumpfs.vfs.vnode import Vnode, vref, vrele
 
-
 if TYPE_CHECKING:
     from rumpfs.dev.etfs import EtfsEntry
 
