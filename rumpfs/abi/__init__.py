@@ -1,0 +1,1 @@
+"""NetBSD's numbers and memory layouts, and the table of system calls. No logic."""

@@ -81,50 +81,62 @@ class Syscall(NamedTuple):
 
 
 def fd(name: str) -> Arg:
+    """Return a descriptor argument."""
     return Arg(name, FD)
 
 
 def int_(name: str) -> Arg:
+    """Return a 32-bit signed argument."""
     return Arg(name, INT)
 
 
 def uint(name: str) -> Arg:
+    """Return a 32-bit unsigned argument."""
     return Arg(name, UINT)
 
 
 def long(name: str) -> Arg:
+    """Return a 64-bit signed argument."""
     return Arg(name, LONG)
 
 
 def ulong(name: str) -> Arg:
+    """Return a 64-bit unsigned argument."""
     return Arg(name, ULONG)
 
 
 def off(name: str) -> Arg:
+    """Return an offset or length of a file."""
     return Arg(name, OFF)
 
 
 def ptr(name: str) -> Arg:
+    """Return an address that the body deals with."""
     return Arg(name, PTR)
 
 
 def path(name: str) -> Arg:
+    """Return the address of a path."""
     return Arg(name, PATH, PATH_MAX)
 
 
 def in_(name: str, size: str) -> Arg:
+    """Return the address of bytes that the caller gives; argument `size` holds their number."""
     return Arg(name, IN, size)
 
 
 def in_struct(name: str, size: int) -> Arg:
+    """Return the address of a structure of `size` bytes that the caller gives, or NULL."""
     return Arg(name, IN, size)
 
 
 def out(name: str, size: str) -> Arg:
+    """Return the address where at most as many bytes go as argument `size` says."""
     return Arg(name, OUT, size)
 
 
 def out_struct(name: str, size: int) -> Arg:
+    """Return the address where a structure of `size` bytes goes."""
     return Arg(name, OUT, size)
 
 

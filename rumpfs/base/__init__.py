@@ -1,0 +1,1 @@
+"""What every kernel layer shares: errors, clock, wait queues, memory, components."""

@@ -1,0 +1,1 @@
+"""File systems: a package each, entered in the kernel as a component."""

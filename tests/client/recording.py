@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rumpfs.abi import syscalls
 from rumpfs.client import Client
 from rumpfs.client.errors import RumpError
@@ -26,6 +28,8 @@ from rumpfs.sysproxy import wire
 #: No recorded value that is not a pointer is as large, and no pointer is smaller.
 POINTER = 1 << 32
 POINTERS = (syscalls.PATH, syscalls.IN, syscalls.OUT, syscalls.PTR)
+#: sizes of the structures with pointers that were recorded: ufs_args, and two of struct iovec
+STRUCTURES = (8, 32)
 #: what is so many bytes from an address belongs to another one
 FAR = 1 << 20
 #: seconds until a test gives up on the other side
@@ -156,7 +160,8 @@ class _Translation:
             pointers = {wire.HDRLEN + 8 * slot for slot, kind in enumerate(kinds) if kind in POINTERS}
         elif message.is_(wire.RESP, wire.COPYIN):
             # Structures may hold pointers; text and data of files do not look like them.
-            pointers = set(range(wire.HDRLEN, len(want) - 7, 8)) if (len(want) - wire.HDRLEN) in (8, 32) else set()
+            if len(message.body) in STRUCTURES:
+                pointers = set(range(wire.HDRLEN, len(want), 8))
         rest_want, rest_got = bytearray(want), bytearray(got)
         for offset in pointers:
             (theirs,) = struct.unpack_from("<Q", want, offset)
@@ -220,14 +225,15 @@ class Memory:
         pointers = {
             word
             for data in call.fetched.values()
-            if len(data) in (8, 32)
+            if len(data) in STRUCTURES
             for (word,) in struct.iter_unpack("<Q", data)
             if word >= POINTER and (word in call.fetched or word in call.stored)
         }
         starts = sorted(roots | pointers)
         self.nested = pointers - roots
         self.at: dict[int, bytearray] = {start: bytearray() for start in starts}
-        for addr, data in [*call.fetched.items(), *((addr, bytes(len(data))) for addr, data in call.stored.items())]:
+        room = {addr: bytes(len(data)) for addr, data in call.stored.items()}
+        for addr, data in [*call.fetched.items(), *room.items()]:
             # Calls that overlap in time see each other's copies; those are far away.
             below = [start for start in starts if start <= addr < start + FAR]
             if not below:
@@ -330,7 +336,8 @@ class Script:
         if row.name == "pipe":
             assert got == tuple(retvals)
         elif out is not None:
-            assert got == b"".join(data for addr, data in sorted(call.stored.items()) if 0 <= addr - slots[out] < FAR)
+            stored = [data for addr, data in sorted(call.stored.items()) if 0 <= addr - slots[out] < FAR]
+            assert got == b"".join(stored)
         elif row.result != "void":
             assert got == retvals[0]
         for addr, data in call.stored.items():
@@ -339,13 +346,12 @@ class Script:
                 assert memory.at[start][addr - start : addr - start + len(data)] == data
 
     def _expect(self, error: int, call: Any) -> Any:
-        try:
-            got = call()
-        except RumpError as raised:
-            assert raised.netbsd_errno == error, raised
-            return None
-        assert not error
-        return got
+        if not error:
+            return call()
+        with pytest.raises(RumpError) as raised:
+            call()
+        assert raised.value.netbsd_errno == error
+        return None
 
 
 def _arguments(
