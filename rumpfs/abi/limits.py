@@ -14,6 +14,17 @@ OPEN_MAX: Final = 128
 MAXSYMLINKS: Final = 32
 MAXCOMLEN: Final = 16
 SSIZE_MAX: Final = 2**63 - 1
+ARG_MAX: Final = 256 * 1024
+LOGIN_NAME_MAX: Final = 17
+NGROUPS_MAX: Final = 16
+MAXHOSTNAMELEN: Final = 256
+MAXPHYS: Final = 65536
+PAGE_SIZE: Final = 4096
+
+# sys/sys/time.h
+CLOCK_REALTIME: Final = 0
+CLOCK_MONOTONIC: Final = 3
+TIMER_ABSTIME: Final = 1
 
 # sys/sys/unistd.h: pathconf(2)
 PC_LINK_MAX: Final = 1
@@ -34,7 +45,11 @@ SIGXFSZ: Final = 25
 
 # sys/sys/resource.h
 RLIMIT_FSIZE: Final = 1
+RLIMIT_STACK: Final = 3
+RLIMIT_NPROC: Final = 7
 RLIMIT_NOFILE: Final = 8
+RLIMIT_NTHR: Final = 11
+RLIM_NLIMITS: Final = 12
 RLIM_INFINITY: Final = 2**63 - 1
 
 # sys/sys/reboot.h

@@ -109,7 +109,7 @@ class RawClient:
         self.timeout = timeout
         self._on_signal = on_signal
         inherited = os.environ.pop(EXECFD, None) if url is None else None
-        self.url = server_url() if url is None else url
+        self._where(url)
         name = _comm(comm)
         if inherited is None:
             self._open(wire.HANDSHAKE_GUEST, name + b"\0")
@@ -118,8 +118,13 @@ class RawClient:
 
     # --- connecting -------------------------------------------------------------------------------
 
+    def _where(self, url: str | None) -> None:
+        self.url = server_url() if url is None else url
+        # As it was when the connection was made: a relative path means something else after chdir(2).
+        self._address = parse(self.url, client=True)
+
     def _open(self, handshake: int, payload: bytes) -> None:
-        sock = connect(self.url, self.timeout)
+        sock = connect(self._address, self.timeout)
         self._use(sock)
         try:
             self._transport.request(wire.HANDSHAKE, handshake, payload)
@@ -171,12 +176,12 @@ class RawClient:
         payload = b"".join((slot & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little") for slot in slots)
         waiter = transport.space.take()
         waiter.reqno, frame = transport.conn.request(wire.SYSCALL, number, payload)
-        transport.transact(waiter, frame)
-        failed, result = waiter.error, (waiter.rv0, waiter.rv1)
+        first = transport.transact(waiter, frame)
+        failed, second = waiter.error, waiter.rv1
         transport.space.give(waiter)
         if failed:
             raise rump_error(failed)
-        return result
+        return first, second
 
     @contextmanager
     def mapped(self, *buffers: Buffer) -> Iterator[tuple[int, ...]]:
@@ -215,13 +220,13 @@ class RawClient:
         client = cls.__new__(cls)
         client.timeout = timeout
         client._on_signal = raise_signal
-        client.url = server_url() if url is None else url
+        client._where(url)
         client._open(wire.HANDSHAKE_FORK, wire.FORK_BODY.pack(cookie, 0))
         return client
 
     def prefork_cancel(self, cookie: bytes) -> None:
         """Let the kernel forget the process kept under a cookie."""
-        sock = connect(self.url, self.timeout)
+        sock = connect(self._address, self.timeout)
         with sock:
             body = wire.FORK_BODY.pack(cookie, 1)
             sock.sendall(wire.frame(1, wire.REQ, wire.HANDSHAKE, wire.HANDSHAKE_FORK, body))
@@ -259,7 +264,7 @@ class RawClient:
         env = dict(os.environ if env is None else env)
         # The second number is a descriptor that librumpclient waits with; it takes any.
         env[EXECFD] = f"{sock.fileno()},{sock.fileno()}"
-        env[PARSEDSERVER] = str(parse(self.url, client=True))
+        env[PARSEDSERVER] = str(self._address)
         os.execve(path, args, env)
 
 
@@ -272,18 +277,17 @@ def _comm(comm: str | bytes | None) -> bytes:
     return name
 
 
-def connect(url: str, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
+def connect(address: UnixUrl | TcpUrl, timeout: float) -> socket.socket:
     """Connect to a server and read its banner.
 
     Errors:
-        UrlError, OSError, ConnectionLost: as for RawClient.
+        OSError, ConnectionLost: as for RawClient.
     """
-    address = parse(url, client=True)
+    url = str(address)
     if isinstance(address, UnixUrl):
         sock = socket.socket(socket.AF_UNIX)
         where: Any = os.fsencode(address.path)
     else:
-        assert isinstance(address, TcpUrl)
         sock = socket.socket(socket.AF_INET)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         where = address.host, address.port

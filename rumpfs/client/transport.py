@@ -85,6 +85,7 @@ class Transport:
         self._sock_send = sock.send
         self._reading = threading.Lock()  # held by the reader
         self._reader = 0  # its thread
+        self._reads_for: Waiter | None = None  # whose answer it waits for
         self._sending = threading.Lock()  # held for an attempt to send, never while waiting
         self._unsent: list[Buffer] = []
         self._waiters: dict[int, Waiter] = {}  # those that were not the reader when they began
@@ -106,6 +107,7 @@ class Transport:
             self._follow(waiter, frame)
             return self._answered(waiter, frame)
         self._reader = get_ident()
+        self._reads_for = waiter
         try:
             with self._sending:
                 if self._unsent:
@@ -161,6 +163,7 @@ class Transport:
                 if self._reading.acquire(False):
                     waiter.waiting = False
                     self._reader = get_ident()
+                    self._reads_for = waiter
                     try:
                         self._read(waiter)
                     finally:
@@ -406,10 +409,15 @@ class Transport:
 
     def abandon(self, error: int) -> None:
         """Let every call that waits fail with a NetBSD errno: no answer to it will come."""
-        for waiter in list(self._waiters.values()):
+        waiters = list(self._waiters.values())
+        if self._reader and self._reads_for is not None:
+            # It sees this when the next answer has come.
+            waiters.append(self._reads_for)
+        for waiter in waiters:
             waiter.error = error
             waiter.done = True
-            _wake(waiter)
+            if waiter.wake is not None:
+                _wake(waiter)
 
 
 def _wake(waiter: Waiter) -> None:

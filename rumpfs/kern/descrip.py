@@ -20,9 +20,14 @@ class File:
     """An open file, shared by the descriptors that dup and fork made of it.
 
     `read` and `write` answer at once, or return a generator when they have to wait.
+
+    Attributes:
+        f_count: descriptors of all processes.
+        f_busy: calls that use the file and wait, for the caller's memory or in a queue; it is closed after
+            the last of them.
     """
 
-    __slots__ = ("f_count", "f_flag", "f_offset")
+    __slots__ = ("f_busy", "f_count", "f_flag", "f_offset")
 
     #: written data is thrown away unseen, so it need not be fetched from the caller
     discards = False
@@ -31,6 +36,17 @@ class File:
         self.f_flag = flag
         self.f_offset = 0
         self.f_count = 0
+        self.f_busy = 0
+
+    def held(self, body: Body) -> Body:
+        """Run `body` and keep the file open meanwhile (fd_getfile, fd_putfile)."""
+        self.f_busy += 1
+        try:
+            return (yield from body)
+        finally:
+            self.f_busy -= 1
+            if not self.f_busy and not self.f_count:
+                self.close()
 
     def read(self, length: int) -> Data | Body:
         """Return at most `length` bytes at the file's offset and move it."""
@@ -51,12 +67,19 @@ class File:
         """Carry out a command and return what it stores. Errors: ENOTTY."""
         raise VfsError(errno.ENOTTY)
 
+    def pathconf(self, name: int) -> int:
+        """Return a limit. Errors: EINVAL (name); EOPNOTSUPP for what has none."""
+        raise VfsError(errno.EOPNOTSUPP)
+
     def fsync(self) -> None:
         """Bring it to stable storage. Errors: EINVAL for what is no file."""
         raise VfsError(errno.EINVAL)
 
+    def restart(self) -> None:
+        """The last descriptor is gone while calls use the file: those that sleep have to end (fo_restart)."""
+
     def close(self) -> None:
-        """The last descriptor is gone."""
+        """The last descriptor is gone, and no call uses the file."""
 
 
 class VnodeFile(File):
@@ -133,6 +156,9 @@ class VnodeFile(File):
         if command in (FIONBIO, FIOASYNC):
             return b""
         return self.f_vnode.ioctl(command, data)
+
+    def pathconf(self, name: int) -> int:
+        return self.f_vnode.pathconf(name)
 
     def fsync(self) -> None:
         self.f_vnode.fsync()
@@ -235,7 +261,10 @@ class Filedesc:
         self.cloexec.discard(fd)
         fp.f_count -= 1
         if fp.f_count == 0:
-            fp.close()
+            if fp.f_busy:
+                fp.restart()
+            else:
+                fp.close()
 
     def close_all(self, start: int = 0) -> None:
         """Close every descriptor from `start` on."""

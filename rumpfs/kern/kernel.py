@@ -13,24 +13,53 @@ from collections.abc import Callable
 from rumpfs.abi import errno
 from rumpfs.abi.limits import RB_DUMP, RB_NOSYNC
 from rumpfs.abi.syscalls import KERN, VFS
+from rumpfs.abi.sysctl import CTL_KERN, KERN_HOSTNAME
 from rumpfs.base.component import Component
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
 from rumpfs.dev.drivespec import DriveType
 from rumpfs.dev.etfs import EtfsTable
 from rumpfs.dev.window import Window
-from rumpfs.kern import mem, sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process
+from rumpfs.kern import (
+    mem,
+    sys_attr,
+    sys_cred,
+    sys_descrip,
+    sys_generic,
+    sys_mount,
+    sys_names,
+    sys_open,
+    sys_process,
+    sys_resource,
+    sys_sysctl,
+    sys_time,
+    sysctl_nodes,
+)
 from rumpfs.kern.console import ConsoleFile
 from rumpfs.kern.descrip import Filedesc
 from rumpfs.kern.module import ModuleTable
+from rumpfs.kern.pgrp import PgrpTable
 from rumpfs.kern.proc import PidTable, Proc
 from rumpfs.kern.syscall import Sysent, sysent
+from rumpfs.kern.sysctl import Sysctl
 from rumpfs.vfs.mount import Vfs
 
 log = logging.getLogger(__name__)
 
 #: the modules whose bodies the table of system calls is bound to
-BODIES = (sys_attr, sys_descrip, sys_generic, sys_mount, sys_names, sys_open, sys_process)
+BODIES = (
+    sys_attr,
+    sys_cred,
+    sys_descrip,
+    sys_generic,
+    sys_mount,
+    sys_names,
+    sys_open,
+    sys_process,
+    sys_resource,
+    sys_sysctl,
+    sys_time,
+)
 
 #: forked processes that nobody has claimed; more than any client has children on the way
 MAXPARKED = 4096
@@ -58,6 +87,10 @@ class Kernel:
         self.etfs = EtfsTable()
         self.modules = ModuleTable(self)
         self.pids = PidTable()
+        self.procs: dict[int, Proc] = {}
+        self.pgrps = PgrpTable()
+        self.rlimit = sys_resource.LIMIT0
+        self.sysctl = Sysctl((*sysctl_nodes.TOP, *sysctl_nodes.KERN, *sysctl_nodes.HW))
         self.howto: int | None = None  # how it was halted
         self._parked: dict[bytes, Proc] = {}
         self.sysent: list[Sysent | None] = []
@@ -82,6 +115,8 @@ class Kernel:
                 self.print(f"component {component.name} initialised")
         if self.vfs is not None:
             mem.attach(self.vfs.devsw)
+            self.sysctl.createv(*sysctl_nodes.VFS)
+        self.sysctl.locate((CTL_KERN, KERN_HOSTNAME))[0].value = sysctl_nodes.hostname()
         self.sysent = sysent({KERN, VFS} if self.vfs is not None else {KERN})
         self.initproc = Proc(self, None, Filedesc())
         self.initproc.set_comm(b"rumplocal")

@@ -8,7 +8,7 @@ from typing import Any
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FREAD, FWRITE, O_NONBLOCK
 from rumpfs.abi.ioctl import FIOASYNC, FIONBIO, FIONREAD, FIONSPACE, FIONWRITE
-from rumpfs.abi.limits import PIPE_BUF
+from rumpfs.abi.limits import PC_PIPE_BUF, PIPE_BUF
 from rumpfs.abi.stat import S_IFIFO, STAT
 from rumpfs.base.clock import now
 from rumpfs.base.copy import Body, Buffer, Request, Sleep
@@ -55,15 +55,20 @@ class PipeFile(File):
             return used.to_bytes(4, "little")
         if command == FIONSPACE:
             return (PIPE_SIZE - used).to_bytes(4, "little")
-        if command == FIONBIO:
-            if any(data):
-                self.f_flag |= O_NONBLOCK
-            else:
-                self.f_flag &= ~O_NONBLOCK
-            return b""
-        if command == FIOASYNC:
+        if command in (FIONBIO, FIOASYNC):
             return b""
         raise VfsError(errno.ENOTTY)
+
+    def pathconf(self, name: int) -> int:
+        """Return a limit: there is only PIPE_BUF. Errors: EINVAL."""
+        if name != PC_PIPE_BUF:
+            raise VfsError(errno.EINVAL)
+        return PIPE_BUF
+
+    def restart(self) -> None:
+        """Wake who sleeps with this end: without a descriptor he gets EBADF (pipe_restart)."""
+        self.pipe.readable.wakeup()
+        self.pipe.writable.wakeup()
 
 
 class PipeReader(PipeFile):
@@ -90,6 +95,8 @@ class PipeReader(PipeFile):
     def _wait(self, length: int) -> Generator[Request, Any, Any]:
         pipe = self.pipe
         while not pipe.buffer and pipe.writers:
+            if not self.f_count:
+                raise VfsError(errno.EBADF)
             yield Sleep(pipe.readable)
         return self._take(length)
 
@@ -129,6 +136,8 @@ class PipeWriter(PipeFile):
                         break
                     raise VfsError(errno.EAGAIN)
                 try:
+                    if not self.f_count:
+                        raise VfsError(errno.EBADF)
                     yield Sleep(pipe.writable)
                 except VfsError:
                     if sent:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import AT_FDCWD
-from rumpfs.abi.limits import MAXCOMLEN
+from rumpfs.abi.limits import MAXCOMLEN, RLIMIT_FSIZE, RLIMIT_NOFILE
+from rumpfs.base.clock import Timespec, now
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import File, Filedesc, VnodeFile
+from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.cred import ROOT, Cred
-from rumpfs.vfs.vnode import VDIR, Vnode, vref, vrele
+from rumpfs.vfs.vnode import Vnode, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.kern.kernel import Kernel
+    from rumpfs.kern.pgrp import Pgrp
+
+#: the soft and the hard limit of each resource
+Rlimits = tuple[tuple[int, int], ...]
 
 CMASK = 0o022  # sys/sys/param.h: the umask of init
 PID_TABLE = 32  # kern_proc.c: INITIAL_PID_TABLE_SIZE
@@ -26,16 +33,42 @@ class Proc:
 
     Args:
         kernel: the kernel it runs in.
-        parent: whose directories, credentials and umask it gets; None for init.
+        parent: whose directories, credentials, limits, group and umask it gets; None for init.
         fd: its descriptors.
+
+    Attributes:
+        running: returns how many of its calls are under way, with the present one; set by a front end.
+        sugid: it has changed its ids.
+        fsize: soft RLIMIT_FSIZE, in bytes.
+        start: when it was made.
     """
 
-    __slots__ = ("comm", "cred", "cwd", "fd", "fget", "in_exec", "kernel", "pid", "ppid", "rdir", "umask")
+    __slots__ = (
+        "comm",
+        "cred",
+        "cwd",
+        "fd",
+        "fget",
+        "fsize",
+        "in_exec",
+        "kernel",
+        "pgrp",
+        "pid",
+        "ppid",
+        "rdir",
+        "rlimit",
+        "running",
+        "start",
+        "sugid",
+        "umask",
+    )
 
+    pid: int
     comm: bytes
     umask: int
     cwd: Vnode
     rdir: Vnode
+    pgrp: Pgrp
 
     def __init__(self, kernel: Kernel, parent: Proc | None, fd: Filedesc) -> None:
         self.kernel = kernel
@@ -45,7 +78,14 @@ class Proc:
         self.cred: Cred = ROOT if parent is None else parent.cred
         self.umask = CMASK if parent is None else parent.umask
         self.set_fd(fd)
+        self.rlimit: Rlimits = kernel.rlimit if parent is None else parent.rlimit
+        self.fsize = self.rlimit[RLIMIT_FSIZE][0]
         self.in_exec = False
+        self.sugid = False
+        self.start: Timespec = now()
+        self.running: Callable[[], int] = _none
+        kernel.procs[self.pid] = self
+        kernel.pgrps.join(self, kernel.pgrps.pgrp0 if parent is None else parent.pgrp)
         if kernel.vfs is not None:
             self.cwd = kernel.vfs.rootvnode if parent is None else parent.cwd
             self.rdir = kernel.vfs.rootvnode if parent is None else parent.rdir
@@ -57,26 +97,40 @@ class Proc:
         self.fd = fd
         self.fget = fd.get
 
+    @property
+    def nlwps(self) -> int:
+        """The number of its lwps: one of its own, and one for every call under way (p_nlwps)."""
+        return 1 + self.running()
+
+    def setrlimit(self, which: int, soft: int, hard: int) -> None:
+        """Set a limit of the process (not of its relatives)."""
+        self.rlimit = (*self.rlimit[:which], (soft, hard), *self.rlimit[which + 1 :])
+        if which == RLIMIT_NOFILE:
+            self.fd.limit = soft
+        elif which == RLIMIT_FSIZE:
+            self.fsize = soft
+
     def set_comm(self, comm: bytes) -> None:
         """Set the command name (p_comm, cut as NetBSD cuts it)."""
         self.comm = comm[:MAXCOMLEN]
 
     def chdir(self, vp: Vnode) -> None:
-        """Make `vp` the working directory. Errors: ENOTDIR."""
-        if vp.v_type != VDIR:
-            raise VfsError(errno.ENOTDIR)
+        """Make the directory `vp` the working directory."""
         vref(vp)
         vrele(self.cwd)
         self.cwd = vp
 
     def chroot(self, vp: Vnode) -> None:
-        """Make `vp` the root directory that the process sees. Errors: ENOTDIR."""
-        if vp.v_type != VDIR:
-            raise VfsError(errno.ENOTDIR)
+        """Make the directory `vp` the root that the process sees; the working directory stays in it."""
+        self.set_root(vp)
+        if not below(self.cwd, vp):
+            self.chdir(vp)
+
+    def set_root(self, vp: Vnode) -> None:
+        """Make the directory `vp` the root that the process sees."""
         vref(vp)
         vrele(self.rdir)
         self.rdir = vp
-        self.chdir(vp)
 
     def directory(self, fd: int) -> Vnode | None:
         """Return where the relative path of an *at call starts; None: at the working directory.
@@ -104,7 +158,13 @@ class Proc:
         if self.kernel.vfs is not None:
             vrele(self.cwd)
             vrele(self.rdir)
+        self.kernel.pgrps.leave(self)
+        del self.kernel.procs[self.pid]
         self.kernel.pids.free(self.pid)
+
+
+def _none() -> int:
+    return 0
 
 
 class PidTable:

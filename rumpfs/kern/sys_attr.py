@@ -12,7 +12,7 @@ from rumpfs.base.clock import Timespec, now
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
-from rumpfs.vfs.cred import Cred
+from rumpfs.vfs.cred import VWRITE, Cred
 from rumpfs.vfs.namei import namei
 from rumpfs.vfs.vnode import VDIR, VLNK, VREG, SetAttr, Vnode
 
@@ -152,9 +152,12 @@ def _touch(times: bytes | None) -> SetAttr:
         moment = now()
         return SetAttr(atime=moment, mtime=moment, touch=True)
     asec, ausec, msec, musec = _timevals(times)
-    if not (0 <= ausec < 1_000_000 and 0 <= musec < 1_000_000):
-        raise VfsError(errno.EINVAL)
-    return SetAttr(atime=(asec, ausec * 1000), mtime=(msec, musec * 1000))
+    return _touch_at(asec, _nanoseconds(ausec), msec, _nanoseconds(musec))
+
+
+def _nanoseconds(microseconds: int) -> int:
+    """Return microseconds as nanoseconds; UTIME_NOW and UTIME_OMIT mean the same in both."""
+    return microseconds if microseconds in (UTIME_NOW, UTIME_OMIT) else microseconds * 1000
 
 
 def _moment(seconds: int, nanoseconds: int, present: Timespec) -> Timespec | None:
@@ -170,7 +173,11 @@ def _moment(seconds: int, nanoseconds: int, present: Timespec) -> Timespec | Non
 def _touch_ns(times: bytes | None) -> SetAttr:
     if times is None:
         return _touch(None)
-    asec, ansec, msec, mnsec = _timespecs(times)
+    return _touch_at(*_timespecs(times))
+
+
+def _touch_at(asec: int, ansec: int, msec: int, mnsec: int) -> SetAttr:
+    """Return what to set for times with nanoseconds. Errors: EINVAL."""
     present = now()
     return SetAttr(
         atime=_moment(asec, ansec, present),
@@ -218,35 +225,40 @@ def sys_futimens(p: Proc, fd: int, tptr: bytes | None) -> int:
     return _utimes(p, p.vnode(fd), _touch_ns(tptr))
 
 
-def _truncate(p: Proc, vp: Vnode, length: int) -> int:
+def _check_length(length: int) -> None:
     if length < 0:
         raise VfsError(errno.EINVAL)
-    if vp.v_type == VDIR:
-        raise VfsError(errno.EISDIR)
-    return setattr_(p, vp, SetAttr(size=length))
 
 
 @syscall("truncate")
 def sys_truncate(p: Proc, path: bytes, length: int) -> int:
     """Set the length. Errors: EINVAL, those of namei; EISDIR, EROFS, EACCES, EFBIG, ENOSPC."""
+    _check_length(length)
     vp = namei(p, path)
-    if vp.v_type == VREG and not vp.v_mount.mnt_flag & MNT_RDONLY:
-        vp.access(W_OK, p.cred)
-    return _truncate(p, vp, length)
+    if vp.v_type == VDIR:
+        raise VfsError(errno.EISDIR)
+    if vp.v_mount.mnt_flag & MNT_RDONLY:
+        raise VfsError(errno.EROFS)
+    vp.access(VWRITE, p.cred)
+    return setattr_(p, vp, SetAttr(size=length))
 
 
 @syscall("ftruncate")
 def sys_ftruncate(p: Proc, fd: int, length: int) -> int:
-    """Set the length of a file open for writing. Errors: EBADF, EINVAL, EISDIR, EFBIG, ENOSPC."""
+    """Set the length of a file open for writing. Errors: EINVAL (length, file), EBADF, EFBIG, ENOSPC."""
+    _check_length(length)
     fp = p.vnode_file(fd)
     if not fp.f_flag & FWRITE:
         raise VfsError(errno.EINVAL)
-    return _truncate(p, fp.f_vnode, length)
+    return setattr_(p, fp.f_vnode, SetAttr(size=length))
 
 
-def _access(p: Proc, vp: Vnode, amode: int, cred: Cred) -> int:
+def _check_amode(amode: int) -> None:
     if amode & ~(R_OK | W_OK | X_OK):
         raise VfsError(errno.EINVAL)
+
+
+def _access(vp: Vnode, amode: int, cred: Cred) -> int:
     if amode & W_OK and vp.v_mount.mnt_flag & MNT_RDONLY and vp.v_type in (VREG, VDIR, VLNK):
         raise VfsError(errno.EROFS)
     if amode:
@@ -260,15 +272,17 @@ def _real(cred: Cred) -> Cred:
 
 @syscall("access")
 def sys_access(p: Proc, path: bytes, amode: int) -> int:
-    """Check access with the real ids. Errors: those of namei; EINVAL, EROFS, EACCES."""
-    return _access(p, namei(p, path), amode, _real(p.cred))
+    """Check access with the real ids. Errors: EINVAL, those of namei; EROFS, EACCES."""
+    _check_amode(amode)
+    return _access(namei(p, path), amode, _real(p.cred))
 
 
 @syscall("faccessat")
 def sys_faccessat(p: Proc, fd: int, path: bytes, amode: int, flag: int) -> int:
-    """Check access; with AT_EACCESS by the effective ids. Errors: EBADF, those of access."""
+    """Check access; with AT_EACCESS by the effective ids. Errors: EINVAL, EBADF, those of access."""
+    _check_amode(amode)
     cred = p.cred if flag & AT_EACCESS else _real(p.cred)
-    return _access(p, _at(p, fd, path, flag), amode, cred)
+    return _access(_at(p, fd, path, flag), amode, cred)
 
 
 @syscall("pathconf")
@@ -279,5 +293,5 @@ def sys_pathconf(p: Proc, path: bytes, name: int) -> int:
 
 @syscall("fpathconf")
 def sys_fpathconf(p: Proc, fd: int, name: int) -> int:
-    """Return a limit of an open file. Errors: EBADF, EINVAL."""
-    return p.vnode(fd).pathconf(name)
+    """Return a limit of an open file. Errors: EBADF, EINVAL; EOPNOTSUPP for the console."""
+    return p.fget(fd).pathconf(name)

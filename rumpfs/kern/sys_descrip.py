@@ -42,15 +42,19 @@ def sys_dup(p: Proc, fd: int) -> int:
     return p.fd.alloc(p.fget(fd))
 
 
-def _dup2(p: Proc, old: int, new: int, cloexec: bool) -> int:
+def _dup2(p: Proc, old: int, new: int, flags: int) -> int:
     fp = p.fget(old)
     if not 0 <= new < p.fd.limit:
         raise VfsError(errno.EBADF)
-    if new != old:
-        if new < len(p.fd.files) and p.fd.files[new] is not None:
-            p.fd.close(new)
-        p.fd.put(new, fp)
-    if cloexec:
+    if new == old:
+        return new
+    if flags & ~(O_CLOEXEC | O_NONBLOCK | O_NOSIGPIPE):
+        raise VfsError(errno.EINVAL)
+    if new < len(p.fd.files) and p.fd.files[new] is not None:
+        p.fd.close(new)
+    p.fd.put(new, fp)
+    fp.f_flag |= flags & (O_NONBLOCK | O_NOSIGPIPE)
+    if flags & O_CLOEXEC:
         p.fd.cloexec.add(new)
     return new
 
@@ -58,13 +62,16 @@ def _dup2(p: Proc, old: int, new: int, cloexec: bool) -> int:
 @syscall("dup2")
 def sys_dup2(p: Proc, old: int, new: int) -> int:
     """Make `new` a copy of `old`. Errors: EBADF (also for a `new` out of range)."""
-    return _dup2(p, old, new, cloexec=False)
+    return _dup2(p, old, new, 0)
 
 
 @syscall("dup3")
 def sys_dup3(p: Proc, old: int, new: int, flags: int) -> int:
-    """Make `new` a copy of `old`, with O_CLOEXEC in `flags` closed on exec. Errors: EBADF."""
-    return _dup2(p, old, new, cloexec=bool(flags & O_CLOEXEC))
+    """Make `new` a copy of `old`, with O_CLOEXEC, O_NONBLOCK and O_NOSIGPIPE as `flags` say.
+
+    Nothing happens, as for dup2, when both are the same. Errors: EBADF, EINVAL (flags).
+    """
+    return _dup2(p, old, new, flags)
 
 
 @syscall("fcntl", raw=True)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
 from rumpfs.abi import errno
-from rumpfs.abi.fcntl import FREAD, FWRITE, O_NOSIGPIPE
-from rumpfs.abi.ioctl import FIOCLEX, FIONCLEX, IOC_IN, IOC_OUT, IOCPARM_MAX, parameter_length
-from rumpfs.abi.limits import IOV_MAX, SIGPIPE, SSIZE_MAX
+from rumpfs.abi.fcntl import FREAD, FWRITE, O_ASYNC, O_NONBLOCK, O_NOSIGPIPE
+from rumpfs.abi.ioctl import (
+    FIOASYNC,
+    FIOCLEX,
+    FIONBIO,
+    FIONCLEX,
+    IOC_IN,
+    IOC_OUT,
+    IOCPARM_MAX,
+    parameter_length,
+)
+from rumpfs.abi.limits import IOV_MAX, RLIM_INFINITY, SIGPIPE, SSIZE_MAX
 from rumpfs.base.copy import (
     COPYIN_MAX,
     DATA_TYPES,
@@ -27,9 +37,14 @@ from rumpfs.base.copy import (
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import File, VnodeFile
 from rumpfs.kern.proc import Proc
+from rumpfs.kern.sys_resource import enforce_rlimit_fsize
 from rumpfs.kern.syscall import syscall
 
-Iovec = list[tuple[int, int]]
+#: address and length of each place
+Iovec = deque[tuple[int, int]]
+
+#: the flag of an open file that each of these commands sets or clears
+_FLAG_OF = {FIONBIO: O_NONBLOCK, FIOASYNC: O_ASYNC}
 
 
 @syscall("read", raw=True)
@@ -37,13 +52,13 @@ def sys_read(p: Proc, fd: int, buf: int, nbyte: int) -> Result | Body:
     """Read at the file's offset. Errors: EBADF, EINVAL (length), EFAULT, EISDIR, EAGAIN, EIO."""
     fp = p.fget(fd, FREAD)
     if nbyte > COPYIN_MAX:
-        return _read_long(fp, None, [(buf, _length(nbyte))])
+        return fp.held(_read_long(fp, None, deque([(buf, _length(nbyte))])))
     if not buf and nbyte:
         raise VfsError(errno.EFAULT)
     data = fp.read(nbyte)
     if isinstance(data, DATA_TYPES):
         return Done(buf, data, data_length(data))
-    return _read_waiting(data, buf)
+    return fp.held(_read_waiting(data, buf))
 
 
 def _read_waiting(body: Body, buf: int) -> Generator[Request, Any, Done]:
@@ -60,7 +75,7 @@ def sys_pread(p: Proc, fd: int, buf: int, nbyte: int, offset: int) -> Result | B
     if offset < 0:
         raise VfsError(errno.EINVAL)
     if nbyte > COPYIN_MAX:
-        return _read_long(fp, offset, [(buf, _length(nbyte))])
+        return fp.held(_read_long(fp, offset, deque([(buf, _length(nbyte))])))
     if not buf and nbyte:
         raise VfsError(errno.EFAULT)
     data = fp.pread(offset, nbyte)
@@ -75,19 +90,15 @@ def _length(nbyte: int) -> int:
 
 def _read_long(fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
     """Read into several places, or more than fits in one answer."""
+    if not isinstance(fp, VnodeFile):
+        return (yield from _read_once(fp, iov))
     total = 0
     for addr, length in iov:
         done = 0
         while done < length:
             want = min(length - done, COPYIN_MAX)
             try:
-                if offset is None:
-                    data = fp.read(want) if not total or isinstance(fp, VnodeFile) else b""
-                else:
-                    assert isinstance(fp, VnodeFile)
-                    data = fp.pread(offset + total, want)
-                if not isinstance(data, DATA_TYPES):
-                    data = yield from data
+                data = fp.read(want) if offset is None else fp.pread(offset + total, want)
             except VfsError:
                 if total:
                     return total
@@ -102,6 +113,21 @@ def _read_long(fp: File, offset: int | None, iov: Iovec) -> Generator[Request, A
     return total
 
 
+def _read_once(fp: File, iov: Iovec) -> Generator[Request, Any, int]:
+    """Read what is there, once something is, into several places."""
+    data = fp.read(sum(length for _, length in iov))
+    if not isinstance(data, DATA_TYPES):
+        data = yield from data
+    whole = memoryview(b"".join(data) if isinstance(data, list) else data)
+    done = 0
+    for addr, length in iov:
+        piece = whole[done : done + length]
+        if piece:
+            yield CopyOut(addr, piece)
+            done += len(piece)
+    return done
+
+
 @syscall("write", raw=True)
 def sys_write(p: Proc, fd: int, buf: int, nbyte: int) -> Result | Body:
     """Write at the file's offset.
@@ -111,7 +137,7 @@ def sys_write(p: Proc, fd: int, buf: int, nbyte: int) -> Result | Body:
     fp = p.fget(fd, FWRITE)
     if fp.discards:
         return _length(nbyte)
-    return _write(p, fp, None, [(buf, _length(nbyte))])
+    return fp.held(_write(p, fp, None, deque([(buf, _length(nbyte))])))
 
 
 @syscall("pwrite", raw=True)
@@ -120,7 +146,7 @@ def sys_pwrite(p: Proc, fd: int, buf: int, nbyte: int, offset: int) -> Result | 
     fp = _seekable(p.fget(fd, FWRITE), offset)
     if fp.discards:
         return _length(nbyte)
-    return _write(p, fp, offset, [(buf, _length(nbyte))])
+    return fp.held(_write(p, fp, offset, deque([(buf, _length(nbyte))])))
 
 
 def _seekable(fp: File, offset: int) -> VnodeFile:
@@ -132,18 +158,20 @@ def _seekable(fp: File, offset: int) -> VnodeFile:
 
 
 def _write(p: Proc, fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
+    """Write from several places; what they hold goes to the file as one, up to COPYIN_MAX bytes at a time."""
     total = 0
     try:
         fp.check_write()
-        for addr, length in iov:
-            done = 0
-            while done < length:
-                data: Buffer = yield CopyIn(addr + done, min(length - done, COPYIN_MAX))
-                count = yield from _store(p, fp, None if offset is None else offset + total, data)
-                total += count
-                done += count
-                if count < len(data):
-                    return total
+        if p.fsize < RLIM_INFINITY:
+            yield from enforce_rlimit_fsize(p, fp, offset, sum(length for _, length in iov))
+        while iov:
+            data = yield from _gather(iov)
+            if not data:
+                break
+            count = yield from _store(p, fp, None if offset is None else offset + total, data)
+            total += count
+            if count < len(data):
+                break
     except VfsError as error:
         if error.errno == errno.EPIPE and not fp.f_flag & O_NOSIGPIPE:
             yield Raise(SIGPIPE)
@@ -151,6 +179,21 @@ def _write(p: Proc, fp: File, offset: int | None, iov: Iovec) -> Generator[Reque
             return total
         raise
     return total
+
+
+def _gather(iov: Iovec) -> Generator[Request, Any, Buffer]:
+    """Fetch up to COPYIN_MAX bytes from the places at the head of `iov`, and take them off it."""
+    pieces: list[Buffer] = []
+    room = COPYIN_MAX
+    while iov and room:
+        addr, length = iov.popleft()
+        if length > room:
+            iov.appendleft((addr + room, length - room))
+            length = room
+        if length:
+            pieces.append((yield CopyIn(addr, length)))
+            room -= length
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _store(p: Proc, fp: File, offset: int | None, data: Buffer) -> Generator[Request, Any, int]:
@@ -168,54 +211,67 @@ def _iovec(iovp: int, iovcnt: int) -> Generator[Request, Any, Iovec]:
     if not 0 < iovcnt <= IOV_MAX:
         raise VfsError(errno.EINVAL)
     data = yield CopyIn(iovp, 16 * iovcnt)
-    iov = list(struct.iter_unpack("<QQ", data))
+    iov = deque(struct.iter_unpack("<QQ", data))
     if sum(length for _, length in iov) > SSIZE_MAX:
         raise VfsError(errno.EINVAL)
     return iov
+
+
+def _readv(fp: File, offset: int | None, iovp: int, iovcnt: int) -> Generator[Request, Any, int]:
+    return (yield from _read_long(fp, offset, (yield from _iovec(iovp, iovcnt))))
+
+
+def _writev(p: Proc, fp: File, offset: int | None, iovp: int, iovcnt: int) -> Generator[Request, Any, int]:
+    return (yield from _write(p, fp, offset, (yield from _iovec(iovp, iovcnt))))
 
 
 @syscall("readv", raw=True)
 def sys_readv(p: Proc, fd: int, iovp: int, iovcnt: int) -> Body:
     """Read at the file's offset into several places. Errors: those of read; EINVAL."""
     fp = p.fget(fd, FREAD)
-    return (yield from _read_long(fp, None, (yield from _iovec(iovp, iovcnt))))
+    return fp.held(_readv(fp, None, iovp, iovcnt))
 
 
 @syscall("writev", raw=True)
 def sys_writev(p: Proc, fd: int, iovp: int, iovcnt: int) -> Body:
     """Write at the file's offset from several places. Errors: those of write; EINVAL."""
     fp = p.fget(fd, FWRITE)
-    return (yield from _write(p, fp, None, (yield from _iovec(iovp, iovcnt))))
+    return fp.held(_writev(p, fp, None, iovp, iovcnt))
 
 
 @syscall("preadv", raw=True)
 def sys_preadv(p: Proc, fd: int, iovp: int, iovcnt: int, offset: int) -> Body:
     """Read at `offset` into several places. Errors: those of pread."""
     fp = _seekable(p.fget(fd, FREAD), offset)
-    return (yield from _read_long(fp, offset, (yield from _iovec(iovp, iovcnt))))
+    return fp.held(_readv(fp, offset, iovp, iovcnt))
 
 
 @syscall("pwritev", raw=True)
 def sys_pwritev(p: Proc, fd: int, iovp: int, iovcnt: int, offset: int) -> Body:
     """Write at `offset` from several places. Errors: those of pwrite."""
     fp = _seekable(p.fget(fd, FWRITE), offset)
-    return (yield from _write(p, fp, offset, (yield from _iovec(iovp, iovcnt))))
+    return fp.held(_writev(p, fp, offset, iovp, iovcnt))
 
 
 @syscall("ioctl", raw=True)
-def sys_ioctl(p: Proc, fd: int, com: int, data: int) -> Body:
+def sys_ioctl(p: Proc, fd: int, com: int, data: int) -> int | Body:
     """Carry out a device command. Errors: EBADF, ENOTTY, EFAULT."""
     fp = p.fget(fd)
-    if not fp.f_flag & (FREAD | FWRITE):
-        raise VfsError(errno.EBADF)
     com &= 0xFFFFFFFF
     if com in (FIOCLEX, FIONCLEX):
         (p.fd.cloexec.add if com == FIOCLEX else p.fd.cloexec.discard)(fd)
         return 0
+    return fp.held(_ioctl(fp, com, data))
+
+
+def _ioctl(fp: File, com: int, data: int) -> Generator[Request, Any, int]:
     length = parameter_length(com)
     if length > IOCPARM_MAX:
         raise VfsError(errno.ENOTTY)
     given = (yield CopyIn(data, length)) if com & IOC_IN and length else b""
+    flag = _FLAG_OF.get(com)
+    if flag is not None:
+        fp.f_flag = fp.f_flag | flag if any(given) else fp.f_flag & ~flag
     result = fp.ioctl(com, given)
     if com & IOC_OUT and length:
         yield CopyOut(data, result.ljust(length, b"\0")[:length])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX, RB_STRING
 from rumpfs.abi.mount import (
@@ -21,7 +23,10 @@ from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.mount import Mount, MountArgs, Vfs
 from rumpfs.vfs.namei import namei
-from rumpfs.vfs.vnode import VDIR, vref, vrele
+from rumpfs.vfs.vnode import VDIR, Vnode, vref, vrele
+
+if TYPE_CHECKING:
+    from rumpfs.kern.kernel import Kernel
 
 _BOOTSTR_MAX = 128  # kern_xxx.c: sys_reboot
 
@@ -38,10 +43,18 @@ def sys_mount(p: Proc, type_: int, path: int, flags: int, data: int, data_len: i
     Errors: EPERM, those of namei, ENODEV (type), EOPNOTSUPP (MNT_UPDATE, MNT_GETARGS), EINVAL (data,
     flags), ENOTDIR, and those of the file system.
     """
-    vfs = _vfs(p)
     if p.cred.euid:
         raise VfsError(errno.EPERM)
     covered = namei(p, (yield CopyInStr(path, PATH_MAX)))
+    vref(covered)
+    try:
+        return (yield from _mount(p, covered, type_, path, flags, data, data_len))
+    finally:
+        vrele(covered)
+
+
+def _mount(p: Proc, covered: Vnode, type_: int, path: int, flags: int, data: int, data_len: int) -> Body:
+    vfs = _vfs(p)
     if flags & (MNT_UPDATE | MNT_GETARGS):
         raise VfsError(errno.EOPNOTSUPP)
     name = yield CopyInStr(type_, VFS_NAMELEN)
@@ -59,20 +72,26 @@ def sys_mount(p: Proc, type_: int, path: int, flags: int, data: int, data_len: i
     if flags & MNT_EXPORTED:
         raise VfsError(errno.EINVAL)
     flags &= MNT_BASIC_FLAGS | MNT_FORCE | MNT_IGNORE
-    vref(covered)
+    mp = yield from op.mount(vfs, MountArgs(p, flags & ~MNT_FORCE, args, path))
     try:
-        mp = yield from op.mount(vfs, MountArgs(p, flags & ~MNT_FORCE, args, path))
-        try:
-            again = yield CopyInStr(path, PATH_MAX)
-            if namei(p, again) is not covered or covered.v_mountedhere is not None:
-                raise VfsError(errno.EBUSY)
-        except VfsError:
-            mp.unmount(MNT_FORCE)
-            raise
-        vfs.enter(mp, covered, p.cred)
-    finally:
-        vrele(covered)
+        again = yield CopyInStr(path, PATH_MAX)
+        if namei(p, again) is not covered or covered.v_mountedhere is not None:
+            raise VfsError(errno.EBUSY)
+    except BaseException:
+        mp.unmount(MNT_FORCE)
+        raise
+    vfs.enter(mp, covered, p.cred)
+    _move_directories(p.kernel, covered, mp.mnt_root)
     return 0
+
+
+def _move_directories(kernel: Kernel, old: Vnode, new: Vnode) -> None:
+    """Let processes whose directories are `old` have `new` instead (vfs_mount.c: checkdirs)."""
+    for p in kernel.procs.values():
+        if p.cwd is old:
+            p.chdir(new)
+        if p.rdir is old:
+            p.set_root(new)
 
 
 @syscall("unmount")
@@ -83,7 +102,11 @@ def sys_unmount(p: Proc, path: bytes, flags: int) -> int:
         raise VfsError(errno.EPERM)
     if vp is not vp.v_mount.mnt_root:
         raise VfsError(errno.EINVAL)
-    _vfs(p).dounmount(vp.v_mount, flags)
+    vfs = _vfs(p)
+    was_root = vp is vfs.rootvnode
+    vfs.dounmount(vp.v_mount, flags)
+    if was_root:
+        _move_directories(p.kernel, vp, vfs.rootvnode)
     return 0
 
 

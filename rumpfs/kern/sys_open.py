@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import (
+    FCNTLFLAGS,
     FREAD,
     FWRITE,
     O_ACCMODE,
@@ -21,8 +22,9 @@ from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import DeviceFile, VnodeFile, accmode
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
-from rumpfs.vfs.cred import VREAD, VWRITE
-from rumpfs.vfs.namei import check_modify, namei, nameiat
+from rumpfs.vfs.ancestors import below
+from rumpfs.vfs.cred import VEXEC, VREAD, VWRITE
+from rumpfs.vfs.namei import namei, namei_create
 from rumpfs.vfs.vnode import VBLK, VCHR, VDIR, VFIFO, VLNK, VREG, VSOCK, SetAttr, Vnode
 
 GETDENTS_MAX = 65536  # MAXBSIZE: what one getdents returns at most
@@ -47,58 +49,65 @@ def sys_openat(p: Proc, fd: int, path: bytes, flags: int, mode: int) -> int:
 
 def do_open(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> int:
     """Open `path` relative to `at` and return the descriptor (vfs_syscalls.c: do_open)."""
-    if flags & O_ACCMODE == O_ACCMODE or flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY:
+    if flags & O_ACCMODE == O_ACCMODE:
         raise VfsError(errno.EINVAL)
     p.fd.slot()
-    access = accmode(flags)
+    if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY:
+        raise VfsError(errno.EINVAL)
+    flag = accmode(flags) | flags & FCNTLFLAGS
     if flags & O_CREAT:
         vp, created = _open_create(p, at, path, flags, mode)
     else:
         vp, created = namei(p, path, not flags & O_NOFOLLOW, at), False
     if not created:
-        check_open(p, vp, flags, access)
+        check_open(p, vp, flags, flag)
         if flags & O_TRUNC and vp.v_type == VREG:
             vp.setattr(SetAttr(size=0), p.cred)
-    flag = flags & ~(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY) | access
     vp.open(flag, p.cred)
-    if vp.v_type == VBLK or vp.v_type == VCHR:
-        if vp.v_mount.mnt_flag & MNT_NODEV or p.kernel.vfs is None:
-            raise VfsError(errno.ENXIO)
-        return p.fd.alloc(
-            DeviceFile(vp, flag, p.kernel.vfs.devsw.open(vp, access)), cloexec=bool(flags & O_CLOEXEC)
-        )
-    return p.fd.alloc(VnodeFile(vp, flag), cloexec=bool(flags & O_CLOEXEC))
+    return p.fd.alloc(_file(p, vp, flag), cloexec=bool(flags & O_CLOEXEC))
+
+
+def _file(p: Proc, vp: Vnode, flag: int) -> VnodeFile:
+    """Return the open file of a vnode; a device is opened for it. Errors: ENXIO, and those of the driver."""
+    if vp.v_type not in (VBLK, VCHR):
+        return VnodeFile(vp, flag)
+    if vp.v_mount.mnt_flag & MNT_NODEV or p.kernel.vfs is None:
+        raise VfsError(errno.ENXIO)
+    return DeviceFile(vp, flag, p.kernel.vfs.devsw.open(vp, flag & (FREAD | FWRITE)))
 
 
 def _open_create(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> tuple[Vnode, bool]:
-    nd = nameiat(p, path, at, follow=not flags & (O_EXCL | O_NOFOLLOW))
-    if nd.vp is not None:
-        if flags & O_EXCL:
-            raise VfsError(errno.EEXIST)
-        return nd.vp, False
-    if nd.slash:
-        raise VfsError(errno.ENOENT)
-    check_modify(nd.dvp, p.cred)
-    return nd.dvp.create(nd.name, mode & ~p.umask & ALLPERMS & ~S_ISTXT | S_IFREG, p.cred), True
+    """Return the vnode of a path, and whether it had to be made. Errors: those of `namei_create`; EEXIST."""
+    dvp, name, vp = namei_create(p, path, at, follow=not flags & (O_EXCL | O_NOFOLLOW))
+    if vp is None:
+        return dvp.create(name, mode & ~p.umask & ALLPERMS & ~S_ISTXT | S_IFREG, p.cred), True
+    if flags & O_EXCL:
+        raise VfsError(errno.EEXIST)
+    return vp, False
 
 
-def check_open(p: Proc, vp: Vnode, flags: int, access: int) -> None:
-    """Check that an existing object may be opened so (vfs_vnops.c: vn_open, vn_openchk)."""
+def check_open(p: Proc, vp: Vnode, flags: int, flag: int) -> None:
+    """Check that an existing object may be opened so (vfs_vnops.c: vn_open, vn_openchk).
+
+    Args:
+        flags: as open(2) has them.
+        flag: FREAD, FWRITE.
+    """
     vtype = vp.v_type
-    if vtype == VLNK:
-        raise VfsError(errno.EFTYPE)
     if vtype in (VSOCK, VFIFO):
         raise VfsError(errno.EOPNOTSUPP)
+    if vtype == VLNK:
+        raise VfsError(errno.EFTYPE)
     if flags & O_DIRECTORY and vtype != VDIR:
         raise VfsError(errno.ENOTDIR)
-    if access & FREAD:
-        vp.access(VREAD, p.cred)
-    if access & FWRITE or flags & O_TRUNC:
+    want = VREAD if flag & FREAD else 0
+    if flag & FWRITE or flags & O_TRUNC:
+        want |= VWRITE
         if vtype == VDIR:
             raise VfsError(errno.EISDIR)
         if vtype == VREG and vp.v_mount.mnt_flag & MNT_RDONLY:
             raise VfsError(errno.EROFS)
-        vp.access(VWRITE, p.cred)
+    vp.access(want, p.cred)
 
 
 @syscall("lseek")
@@ -116,10 +125,20 @@ def sys_getdents(p: Proc, fd: int, count: int) -> Data:
     return fp.readdir(min(count, GETDENTS_MAX))
 
 
-@syscall("fsync", "fdatasync")
+@syscall("fsync")
 def sys_fsync(p: Proc, fd: int) -> int:
     """Bring a file to stable storage. Errors: EBADF, EINVAL (no vnode), EIO."""
     p.vnode_file(fd).fsync()
+    return 0
+
+
+@syscall("fdatasync")
+def sys_fdatasync(p: Proc, fd: int) -> int:
+    """Bring the content of a file to stable storage. Errors: EBADF (or not open for writing), EINVAL, EIO."""
+    fp = p.vnode_file(fd)
+    if not fp.f_flag & FWRITE:
+        raise VfsError(errno.EBADF)
+    fp.fsync()
     return 0
 
 
@@ -134,9 +153,16 @@ def sys_chdir(p: Proc, path: bytes) -> int:
 
 @syscall("fchdir")
 def sys_fchdir(p: Proc, fd: int) -> int:
-    """Change the working directory to an open one. Errors: EBADF, EINVAL, ENOTDIR, EACCES."""
+    """Change the working directory to an open one, or to what is mounted there.
+
+    Errors: EBADF, EINVAL, ENOTDIR, EACCES; EPERM: it lies outside the root that the process sees.
+    """
     vp = p.vnode(fd)
     check_search(p, vp)
+    while vp.v_mountedhere is not None:
+        vp = vp.v_mountedhere.mnt_root
+    if not below(vp, p.rdir):
+        raise VfsError(errno.EPERM)
     p.chdir(vp)
     return 0
 
@@ -145,15 +171,17 @@ def check_search(p: Proc, vp: Vnode) -> None:
     """Check that `vp` is a directory that the process may search. Errors: ENOTDIR, EACCES."""
     if vp.v_type != VDIR:
         raise VfsError(errno.ENOTDIR)
-    vp.access(0o1, p.cred)
+    vp.access(VEXEC, p.cred)
 
 
 @syscall("chroot")
 def sys_chroot(p: Proc, path: bytes) -> int:
-    """Change the root directory. Errors: EPERM, those of namei, ENOTDIR."""
+    """Change the root directory. Errors: EPERM, those of namei, ENOTDIR, EACCES."""
     if p.cred.euid:
         raise VfsError(errno.EPERM)
-    p.chroot(namei(p, path))
+    vp = namei(p, path)
+    check_search(p, vp)
+    p.chroot(vp)
     return 0
 
 

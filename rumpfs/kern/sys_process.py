@@ -1,21 +1,14 @@
-"""Processes and their identity (NetBSD: kern_prot.c, kern_resource.c, kern_time.c)."""
+"""Processes, their groups and sessions (NetBSD: kern_prot.c)."""
 
 from __future__ import annotations
 
-import struct
-
 from rumpfs.abi import errno
-from rumpfs.abi.limits import RLIM_INFINITY, RLIMIT_NOFILE
-from rumpfs.base.clock import now
+from rumpfs.base.copy import Body, CopyInStr, CopyOut
 from rumpfs.base.errors import VfsError
-from rumpfs.kern.descrip import MAXFILES
+from rumpfs.kern import pgrp
+from rumpfs.kern.pgrp import MAXLOGNAME
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
-
-_timespec = struct.Struct("<qq").pack
-_timeval = struct.Struct("<qi4x").pack
-_rlimit = struct.Struct("<QQ").pack
-RLIM_NLIMITS = 12  # sys/sys/resource.h
 
 
 @syscall("getpid")
@@ -30,56 +23,64 @@ def sys_getppid(p: Proc) -> int:
     return p.ppid
 
 
-@syscall("getuid")
-def sys_getuid(p: Proc) -> tuple[int, int]:
-    """Return the real user id, and the effective one in retval[1]."""
-    return p.cred.ruid, p.cred.euid
+def _find(p: Proc, pid: int) -> Proc:
+    """Return a process by number, `p` for 0. Errors: ESRCH."""
+    found = p.kernel.procs.get(pid) if pid else p
+    if found is None:
+        raise VfsError(errno.ESRCH)
+    return found
 
 
-@syscall("geteuid")
-def sys_geteuid(p: Proc) -> int:
-    """Return the effective user id."""
-    return p.cred.euid
+@syscall("getpgrp")
+def sys_getpgrp(p: Proc) -> int:
+    """Return the process group."""
+    return p.pgrp.pg_id
 
 
-@syscall("getgid")
-def sys_getgid(p: Proc) -> tuple[int, int]:
-    """Return the real group id, and the effective one in retval[1]."""
-    return p.cred.rgid, p.cred.egid
+@syscall("getpgid")
+def sys_getpgid(p: Proc, pid: int) -> int:
+    """Return the group of a process. Errors: ESRCH."""
+    return _find(p, pid).pgrp.pg_id
 
 
-@syscall("getegid")
-def sys_getegid(p: Proc) -> int:
-    """Return the effective group id."""
-    return p.cred.egid
+@syscall("getsid")
+def sys_getsid(p: Proc, pid: int) -> int:
+    """Return the session of a process. Errors: ESRCH."""
+    return _find(p, pid).pgrp.session.sid
 
 
-@syscall("issetugid")
-def sys_issetugid(p: Proc) -> int:
-    """Return 0: no image of a client is set-id."""
+@syscall("setpgid")
+def sys_setpgid(p: Proc, pid: int, pgid: int) -> int:
+    """Put a process into a group. Errors: EINVAL (a negative group), ESRCH, EPERM."""
+    if pgid < 0:
+        raise VfsError(errno.EINVAL)
+    pid = pid or p.pid
+    pgrp.setpgid(p, pid, pgid or pid)
     return 0
 
 
-@syscall("getrlimit")
-def sys_getrlimit(p: Proc, which: int) -> bytes:
-    """Return a limit. Errors: EINVAL."""
-    if not 0 <= which < RLIM_NLIMITS:
-        raise VfsError(errno.EINVAL)
-    if which == RLIMIT_NOFILE:
-        return _rlimit(p.fd.limit, MAXFILES)
-    return _rlimit(RLIM_INFINITY, RLIM_INFINITY)
+@syscall("setsid")
+def sys_setsid(p: Proc) -> int:
+    """Begin a session and return its number. Errors: EPERM."""
+    pgrp.setsid(p)
+    return p.pid
 
 
-@syscall("__clock_gettime50")
-def sys_clock_gettime(p: Proc, clock_id: int) -> bytes:
-    """Return the time of day; clock 0 only (kern_time.c: CLOCK_REALTIME). Errors: EINVAL."""
-    if clock_id != 0:
-        raise VfsError(errno.EINVAL)
-    return _timespec(*now())
+@syscall("__getlogin", raw=True)
+def sys_getlogin(p: Proc, namebuf: int, namelen: int) -> Body:
+    """Store the session's login name, at most 16 bytes with NULs at the end. Errors: EFAULT."""
+    yield CopyOut(namebuf, p.pgrp.session.login[:namelen])
+    return 0
 
 
-@syscall("__gettimeofday50")
-def sys_gettimeofday(p: Proc, tzp: int) -> bytes:
-    """Return the time of day in seconds and microseconds; there is no time zone."""
-    seconds, nanoseconds = now()
-    return _timeval(seconds, nanoseconds // 1000)
+@syscall("__setlogin", raw=True)
+def sys_setlogin(p: Proc, namebuf: int) -> Body:
+    """Set the session's login name. Errors: EPERM, EFAULT, EINVAL (longer than 16 bytes)."""
+    if p.cred.euid:
+        raise VfsError(errno.EPERM)
+    try:
+        name: bytes = yield CopyInStr(namebuf, MAXLOGNAME + 1)
+    except VfsError as error:
+        raise VfsError(errno.EINVAL if error.errno == errno.ENAMETOOLONG else error.errno) from None
+    p.pgrp.session.login = name.ljust(MAXLOGNAME, b"\0")
+    return 0

@@ -80,6 +80,7 @@ class Calls:
         self._paths: dict[int, tuple[int, Sysent, tuple[Any, ...]]] = {}
         self._fetches: dict[int, tuple[Pending, int, int]] = {}
         self.pending: set[Pending] = set()
+        p.running = self.__len__
         self.deferred: list[Pending] = []  # wait until the output has drained
 
     def __len__(self) -> int:

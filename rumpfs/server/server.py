@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno as host_errno
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
@@ -98,6 +99,8 @@ class Server:
 
     async def run(self) -> int:
         """Serve until the kernel is halted, by a client or by SIGTERM or SIGINT; return how (RB_ flags)."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each client is a descriptor
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 self.hub.nursery = nursery

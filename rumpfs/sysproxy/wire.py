@@ -8,10 +8,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from rumpfs.abi.version import MACHINE, OSRELEASE, OSTYPE
+
 #: what a server says first; NetBSD's clients read it and check only that it ends in a newline
-OSTYPE: Final = b"NetBSD"
-OSRELEASE: Final = b"7.99.34"
-MACHINE: Final = b"amd64"
 BANNER: Final = b"RUMPSP-0.4-" + OSTYPE + b"-" + OSRELEASE + b"/" + MACHINE + b"\n"
 BANNER_MAX: Final = 95
 

@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 from rumpfs.abi import errno
-from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.stat import DIRENT, DIRENT_NAME
 from rumpfs.base.copy import Data
 from rumpfs.base.errors import VfsError
+from rumpfs.vfs.ancestors import parent
 from rumpfs.vfs.namei import Caller
 from rumpfs.vfs.vnode import Vnode
 
 _READ = 65536
 
 
-def getcwd(p: Caller) -> bytes:
+def getcwd(p: Caller, limit: int) -> bytes:
     """Return the working directory's path as the process sees it.
+
+    Args:
+        limit: bytes that it may have, with a NUL behind it.
 
     Errors:
         ENOENT: it was removed, or lies outside the process's root.
+        ERANGE: it is longer.
         EIO: a directory on the way is damaged.
     """
-    parts: list[bytes] = []
+    path = b""
     vp = p.cwd
-    length = 0
     while vp is not p.rdir:
-        while vp is vp.v_mount.mnt_root:
-            covered = vp.v_mount.mnt_vnodecovered
-            if covered is None:
-                raise VfsError(errno.ENOENT)
-            vp = covered
-            if vp is p.rdir:
-                break
+        if vp is vp.v_mount.mnt_root:
+            above = vp.v_mount.mnt_vnodecovered
         else:
-            parent = vp.lookup(b"..")
-            if parent is None or length > PATH_MAX:
-                raise VfsError(errno.ENOENT)
-            parts.append(_name_of(parent, vp))
-            length += len(parts[-1]) + 1
-            vp = parent
-    return b"/" + b"/".join(reversed(parts))
+            above = parent(vp)
+            if above is not None:
+                path = b"/" + _name_of(above, vp) + path
+        if above is None:
+            raise VfsError(errno.ENOENT)
+        if len(path) >= limit:
+            raise VfsError(errno.ERANGE)
+        vp = above
+    return path or b"/"
 
 
 def _name_of(dvp: Vnode, vp: Vnode) -> bytes:

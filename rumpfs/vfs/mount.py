@@ -177,6 +177,11 @@ class Vfs:
         self.rootvnode = mp.mnt_root
         vref(mp.mnt_root)
 
+    def _set_root(self, vp: Vnode) -> None:
+        vref(vp)
+        vrele(self.rootvnode)
+        self.rootvnode = vp
+
     def enter(self, mp: Mount, covered: Vnode, cred: Cred = ROOT) -> None:
         """Put `mp` on the directory `covered` (vfs_mount.c: mount_domount)."""
         mp.mnt_vnodecovered = covered
@@ -184,6 +189,8 @@ class Vfs:
         vref(covered)
         covered.v_mountedhere = mp
         self.mountlist.append(mp)
+        if covered is self.rootvnode:
+            self._set_root(mp.mnt_root)
 
     def dounmount(self, mp: Mount, flags: int) -> None:
         """Unmount (vfs_mount.c: dounmount).
@@ -203,6 +210,8 @@ class Vfs:
         ):
             raise VfsError(errno.EBUSY)
         mp.unmount(flags)
+        if mp.mnt_root is self.rootvnode:
+            self._set_root(covered)
         self.namecache.purge_mount(mp)
         self.mountlist.remove(mp)
         covered.v_mountedhere = None
@@ -215,7 +224,16 @@ class Vfs:
             mp.sync()
 
     def unmount_all(self) -> None:
-        """Unmount everything, youngest first (vfs_mount.c: vfs_unmountall)."""
+        """Unmount everything, youngest first (vfs_mount.c: vfs_unmountall).
+
+        Errors: the first that one of the file systems had; the others are unmounted all the same.
+        """
+        failed: VfsError | None = None
         for mp in reversed(self.mountlist[1:]):
-            self.dounmount(mp, MNT_FORCE)
+            try:
+                self.dounmount(mp, MNT_FORCE)
+            except VfsError as error:
+                failed = failed or error
         self.sync()
+        if failed is not None:
+            raise failed

@@ -1,4 +1,4 @@
-"""From paths to vnodes (NetBSD: vfs_lookup.c)."""
+"""From paths to vnodes (NetBSD: vfs_lookup.c, and what the lookup operations of its file systems share)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import NamedTuple, Protocol
 from rumpfs.abi import errno
 from rumpfs.abi.limits import MAXSYMLINKS, NAME_MAX, PATH_MAX
 from rumpfs.abi.mount import MNT_RDONLY
+from rumpfs.abi.stat import S_ISTXT
 from rumpfs.base.errors import VfsError
+from rumpfs.vfs.ancestors import below, parent
 from rumpfs.vfs.cred import VEXEC, VWRITE, Cred
 from rumpfs.vfs.vnode import VDIR, VLNK, Vnode
+
+_SLASH = 0x2F
 
 
 class Caller(Protocol):
@@ -21,16 +25,19 @@ class Caller(Protocol):
 
 
 class Nameidata(NamedTuple):
-    """A path taken apart: the directory, the last component, and what it is (None: nothing yet).
+    """A path taken apart: the directory, its last component (``.`` and ``..`` are such), and what that is."""
 
-    `name` is empty, and `dvp` is `vp`, when the path names a directory as such (``/``, ``a/..``, ``.``).
-    `slash` says that the path ended in a slash.
-    """
+    dvp: Vnode
+    name: bytes
+    vp: Vnode
+
+
+class NewName(NamedTuple):
+    """A path whose last component may be absent: `vp` is None then, and something can be made there."""
 
     dvp: Vnode
     name: bytes
     vp: Vnode | None
-    slash: bool
 
 
 def namei(p: Caller, path: bytes, follow: bool = True, at: Vnode | None = None) -> Vnode:
@@ -38,111 +45,191 @@ def namei(p: Caller, path: bytes, follow: bool = True, at: Vnode | None = None) 
 
     Args:
         p: whose root, working directory and credentials count.
-        follow: whether a symbolic link at the end is followed.
+        follow: whether a symbolic link at the end is followed; before a slash each one is.
         at: where a relative path starts; None: the working directory.
 
     Errors:
         ENOENT: empty path, or something is not there.
-        ENOTDIR, EACCES, ELOOP, ENAMETOOLONG; EIO for a damaged directory.
+        ENOTDIR, ENAMETOOLONG, EACCES (search), ELOOP; EIO for a damaged directory.
     """
-    vp = _walk(p, path, follow, at).vp
+    vp = _walk(p, path, follow, at, True)[2]
     if vp is None:
         raise VfsError(errno.ENOENT)
     return vp
 
 
-def nameiat(p: Caller, path: bytes, at: Vnode | None = None, follow: bool = False) -> Nameidata:
-    """Return the directory and the last component of a path, for creating, deleting and renaming.
+def namei_create(
+    p: Caller, path: bytes, at: Vnode | None, follow: bool = False, directory: bool = False
+) -> NewName:
+    """Return what a path names, or where it can be made (nameiop CREATE).
 
-    Args and errors: as `namei`; the last component may be absent.
+    Args:
+        directory: whether a directory is to be made, whose path may end in slashes.
+
+    Errors:
+        those of `namei`; EEXIST: ``/`` or a mount point; for what is absent EROFS, EACCES, and ENOENT when
+        slashes follow.
     """
-    return _walk(p, path, follow, at)
+    dvp, name, vp, slash = _walk(p, path, follow, at, True)
+    if vp is None:
+        _check_writable(dvp)
+        dvp.access(VWRITE, p.cred)
+        if slash and not directory:
+            raise VfsError(errno.ENOENT)
+    elif _no_parent(dvp, name, vp):
+        raise VfsError(errno.EEXIST)
+    return NewName(dvp, name, vp)
 
 
-def _walk(p: Caller, path: bytes, follow: bool, at: Vnode | None) -> Nameidata:
+def namei_delete(p: Caller, path: bytes, at: Vnode | None) -> Nameidata:
+    """Return the name at the end of a path that is to be taken away (nameiop DELETE).
+
+    Errors:
+        those of `namei`, but EROFS before ENOENT; EACCES, EPERM (sticky directory); EBUSY: ``/`` or a mount
+        point.
+    """
+    dvp, name, vp, _ = _walk(p, path, False, at, False)
+    _check_writable(dvp)
+    if vp is None:
+        raise VfsError(errno.ENOENT)
+    _check_removable(p.cred, dvp, name, vp)
+    return Nameidata(dvp, name, vp)
+
+
+def namei_rename(p: Caller, path: bytes, at: Vnode | None, directory: bool) -> NewName:
+    """Return the name at the end of a path that a rename makes or replaces (nameiop RENAME).
+
+    Args:
+        directory: whether a directory is renamed, so that the path may end in slashes.
+
+    Errors:
+        those of `namei`, but an absent name may have them only before it; EROFS, EACCES, EPERM (sticky
+        directory), ENOENT when slashes follow; EBUSY: ``/`` or a mount point.
+    """
+    dvp, name, vp, slash = _walk(p, path, False, at, False)
+    _check_writable(dvp)
+    if vp is not None:
+        _check_removable(p.cred, dvp, name, vp)
+    else:
+        dvp.access(VWRITE, p.cred)
+        if slash and not directory:
+            raise VfsError(errno.ENOENT)
+    return NewName(dvp, name, vp)
+
+
+def _walk(
+    p: Caller, path: bytes, follow: bool, at: Vnode | None, keys: bool
+) -> tuple[Vnode, bytes, Vnode | None, bool]:
+    """Walk a path; return the directory, the last component, what that is, and whether slashes follow it.
+
+    The component is empty for a path of nothing but slashes. With `keys` the whole path may be an etfs key.
+    """
     if not path:
         raise VfsError(errno.ENOENT)
-    vp = p.rdir if path[0] == 0x2F else p.cwd if at is None else at
-    keys = vp.v_keys
-    if keys:
-        key = keys.get(path.strip(b"/"))
-        if key is not None:
-            return Nameidata(vp, path.strip(b"/"), key, False)
+    vp = p.rdir if path[0] == _SLASH else p.cwd if at is None else at
+    if keys and vp.v_keys:
+        found = vp.v_keys.get(path.strip(b"/"))
+        if found is not None:
+            return vp, path.strip(b"/"), found, False
     todo = path.split(b"/")
     todo.reverse()
-    pop = todo.pop
     superuser = p.cred.euid == 0
     links = 0
-    dvp = vp
-    name = b""
-    slash = False
+    dvp, name, slash = vp, b"", False
     while todo:
-        part = pop()
-        if not part or part == b".":
-            if part or dvp is not vp:
-                if vp.v_type != VDIR:
-                    raise VfsError(errno.ENOTDIR)
-                if part:
-                    dvp, name = vp, b""
-            slash = True
-            continue
+        part = todo.pop()
         if vp.v_type != VDIR:
             raise VfsError(errno.ENOTDIR)
-        slash = False
-        dvp, name = vp, part
-        if not superuser:
-            dvp.access(VEXEC, p.cred)
-        if part == b"..":
-            vp = _dotdot(p, dvp)
-            name = b""
-            dvp = vp
+        if not part:
+            slash = True
             continue
         if len(part) > NAME_MAX:
             raise VfsError(errno.ENAMETOOLONG)
+        dvp, name, slash = vp, part, False
+        if not superuser:
+            dvp.access(VEXEC, p.cred)
+        if part == b".":
+            continue
+        if part == b"..":
+            dvp, vp = _dotdot(p, dvp)
+            continue
         found = dvp.lookup(part)
         if found is None:
-            if any(todo):
-                raise VfsError(errno.ENOENT)
-            return Nameidata(dvp, name, None, bool(todo))
-        while found.v_mountedhere is not None:
-            found = found.v_mountedhere.mnt_root
-        if found.v_type == VLNK and (todo or follow):
+            return dvp, name, None, _slashes(todo)
+        if found.v_type == VLNK and (follow or todo):
             links += 1
             if links > MAXSYMLINKS:
                 raise VfsError(errno.ELOOP)
-            target = found.readlink()
-            if not target:
-                raise VfsError(errno.ENOENT)
-            if len(target) + sum(map(len, todo)) + len(todo) >= PATH_MAX:
-                raise VfsError(errno.ENAMETOOLONG)
-            todo.extend(reversed(target.split(b"/")))
-            vp = p.rdir if target[0] == 0x2F else dvp
+            target = _target(found, todo)
+            todo += target.split(b"/")[::-1]
+            vp = p.rdir if target[0] == _SLASH else dvp
             dvp, name = vp, b""
             continue
+        while found.v_mountedhere is not None:
+            found = found.v_mountedhere.mnt_root
         vp = found
-    return Nameidata(dvp, name, vp, slash)
+    return dvp, name, vp, slash
 
 
-def _dotdot(p: Caller, dvp: Vnode) -> Vnode:
-    if dvp is p.rdir:
-        return dvp
-    while dvp is dvp.v_mount.mnt_root:
-        covered = dvp.v_mount.mnt_vnodecovered
-        if covered is None:
-            return dvp
-        dvp = covered
-        if dvp is p.rdir:
-            return dvp
-    vp = dvp.lookup(b"..")
+def _slashes(todo: list[bytes]) -> bool:
+    """Return whether slashes follow a component that is not there. Errors: ENOENT: more than slashes does."""
+    if any(todo):
+        raise VfsError(errno.ENOENT)
+    return bool(todo)
+
+
+def _target(link: Vnode, todo: list[bytes]) -> bytes:
+    """Return the text of a link that is followed by `todo`. Errors: ENOENT (empty), ENAMETOOLONG."""
+    target = link.readlink()
+    if not target:
+        raise VfsError(errno.ENOENT)
+    if len(target) + sum(map(len, todo)) + len(todo) + 1 >= PATH_MAX:
+        raise VfsError(errno.ENAMETOOLONG)
+    return target
+
+
+def _dotdot(p: Caller, dvp: Vnode) -> tuple[Vnode, Vnode]:
+    """Return the directory that ``..`` is searched in, and what it is there.
+
+    At the root of a mount that is the mounted-on vnode. Nobody gets above the root that the process sees;
+    who is outside of it, by a descriptor from before a chroot, is put there (vfs_lookup.c: lookup_once).
+    """
+    rdir = p.rdir
+    jailed = rdir is not rdir.v_mount.mnt_root or rdir.v_mount.mnt_vnodecovered is not None
+    if jailed and not below(dvp, rdir):
+        return rdir, rdir
+    while dvp is not rdir and dvp is dvp.v_mount.mnt_root and dvp.v_mount.mnt_vnodecovered is not None:
+        dvp = dvp.v_mount.mnt_vnodecovered
+    if dvp is rdir or dvp is dvp.v_mount.mnt_root:
+        return dvp, dvp
+    vp = parent(dvp)
     if vp is None:
         raise VfsError(errno.ENOENT)
     while vp.v_mountedhere is not None:
         vp = vp.v_mountedhere.mnt_root
-    return vp
+    return dvp, vp
 
 
-def check_modify(dvp: Vnode, cred: Cred) -> None:
-    """Check that names in a directory may change. Errors: EROFS, EACCES."""
+# --- what a nameiop checks --------------------------------------------------------------------------------
+
+
+def _no_parent(dvp: Vnode, name: bytes, vp: Vnode) -> bool:
+    """Whether `vp` has no name in `dvp`: it is the root, or something is mounted there."""
+    return not name or dvp.v_mount is not vp.v_mount
+
+
+def _check_writable(dvp: Vnode) -> None:
     if dvp.v_mount.mnt_flag & MNT_RDONLY:
         raise VfsError(errno.EROFS)
-    dvp.access(VWRITE | VEXEC, cred)
+
+
+def _check_removable(cred: Cred, dvp: Vnode, name: bytes, vp: Vnode) -> None:
+    """Check that a name may be taken away, as the lookup operations do. Errors: EACCES, EPERM, EBUSY."""
+    if name not in (b"", b".", b".."):
+        dvp.access(VWRITE, cred)
+        if cred.euid:
+            directory = dvp.getattr()
+            if directory.mode & S_ISTXT and cred.euid not in (directory.uid, vp.getattr().uid):
+                raise VfsError(errno.EPERM)
+    if _no_parent(dvp, name, vp):
+        raise VfsError(errno.EBUSY)

@@ -125,7 +125,7 @@ def make_image(directory: Path) -> Path:
 
 
 def prepare(peer: Peer, fs: str) -> tuple[int, dict[int, bytes]]:
-    """Mount a file system, open its file and its directory, and return the first descriptor and the memory."""
+    """Mount a file system, open its file and directory; return the first descriptor and the memory."""
     mount = f"/{fs}".encode()
     memory = {
         PATH: mount + b"/file\0", PATH2: mount + b"/new\0", TYPE: fs.encode() + b"\0", FSPEC: b"/dev/dk\0",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import statistics
 import struct
@@ -21,10 +20,17 @@ LARGE = 512 << 20
 
 def _cpu(*command: str, env: dict[str, str] | None = None) -> float:
     """Run a command and return its CPU seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    with open(os.devnull, "wb") as null:
+        pid = os.posix_spawn(
+            command[0],
+            command,
+            {**os.environ, **(env or {})},
+            file_actions=[(os.POSIX_SPAWN_DUP2, null.fileno(), 1)],
+        )
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)}: exit status {os.waitstatus_to_exitcode(status)}")
+    return usage.ru_utime + usage.ru_stime
 
 
 def _wall(*command: str) -> float:

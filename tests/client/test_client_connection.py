@@ -91,13 +91,17 @@ def test_recorded_streams_are_understood_cut_anywhere(name: str, shared: Path) -
             assert understood([stream[:cut], stream[cut:]]) == whole
 
 
+def words(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(8, "little") for number in numbers)
+
+
 EVERY = b"".join([
     wire.frame(7, wire.RESP, wire.SYSCALL, 0, bytes(24)),
-    wire.frame(1, wire.REQ, wire.COPYIN, 0, (32768).to_bytes(8, "little") + (1 << 40).to_bytes(8, "little")),
-    wire.frame(2, wire.REQ, wire.COPYINSTR, 0, (1024).to_bytes(8, "little") + (2 << 40).to_bytes(8, "little")),
-    wire.frame(3, wire.REQ, wire.COPYOUT, 0, (5).to_bytes(8, "little") + (9).to_bytes(8, "little") + b"hello"),
-    wire.frame(3, wire.REQ, wire.COPYOUTSTR, 0, (2).to_bytes(8, "little") + (9).to_bytes(8, "little") + b"x\0"),
-    wire.frame(4, wire.REQ, wire.ANONMMAP, 0, (4096).to_bytes(8, "little")),
+    wire.frame(1, wire.REQ, wire.COPYIN, 0, words(32768, 1 << 40)),
+    wire.frame(2, wire.REQ, wire.COPYINSTR, 0, words(1024, 2 << 40)),
+    wire.frame(3, wire.REQ, wire.COPYOUT, 0, words(5, 9) + b"hello"),
+    wire.frame(3, wire.REQ, wire.COPYOUTSTR, 0, words(2, 9) + b"x\0"),
+    wire.frame(4, wire.REQ, wire.ANONMMAP, 0, words(4096)),
     wire.frame(0, wire.REQ, wire.RAISE, 13),
     wire.error(8, wire.ERR_INEXEC),
     wire.frame(9, wire.RESP, wire.PREFORK, 0, bytes(range(16))),
@@ -106,7 +110,7 @@ EVERY = b"".join([
 
 def test_every_kind_of_frame_cut_anywhere() -> None:
     meaning = [
-        tuple((type(event).__name__, *event))
+        (type(event).__name__, *event)
         for event in [
             Answer(7, wire.SYSCALL, bytes(24)),
             CopyRequest(1, 1 << 40, 32768, False),
@@ -141,8 +145,8 @@ def header(length: int, cls: int, kind: int) -> bytes:
         header(24, wire.REQ, wire.SYSCALL),
         header(24, wire.REQ, wire.COPYIN),
         header(39, wire.REQ, wire.COPYOUT),
-        header(41, wire.REQ, wire.COPYOUT) + (2).to_bytes(8, "little") + bytes(9),
-        header(40, wire.REQ, wire.COPYOUT) + (1 << 62).to_bytes(8, "little") + bytes(8),
+        header(41, wire.REQ, wire.COPYOUT) + words(2) + bytes(9),
+        header(40, wire.REQ, wire.COPYOUT) + words(1 << 62, 0),
         header(28, wire.REQ, wire.ANONMMAP) + bytes(4),
     ],
     ids=lambda frame: frame.hex(),

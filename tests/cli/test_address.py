@@ -1,0 +1,59 @@
+"""Addresses: the rules of the design, and what is said to those that break them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rumpfs.cli.address import AddressError, HostAddress, ServerAddress, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("file", HostAddress(b"file")),
+        ("/etc/passwd", HostAddress(b"/etc/passwd")),
+        ("a:b", HostAddress(b"a:b")),
+        ("dir/unix:x", HostAddress(b"dir/unix:x")),
+        ("\udcff", HostAddress(b"\xff")),
+        (":/", ServerAddress(None, b"/")),
+        (":/a:/b", ServerAddress(None, b"/a:/b")),
+        (":/\udcff", ServerAddress(None, b"/\xff")),
+        ("unix://sock:/mnt", ServerAddress("unix://sock", b"/mnt")),
+        ("unix:///tmp/sock:/mnt/x", ServerAddress("unix:///tmp/sock", b"/mnt/x")),
+        ("unix:///tmp/a:/b:/mnt", ServerAddress("unix:///tmp/a:/b", b"/mnt")),
+        ("unix://sock", ServerAddress("unix://sock", None)),
+        ("unix:///tmp/a:b", ServerAddress("unix:///tmp/a:b", None)),
+        ("tcp://127.0.0.1:3755:/mnt", ServerAddress("tcp://127.0.0.1:3755", b"/mnt")),
+        ("tcp://127.0.0.1:3755/:/mnt", ServerAddress("tcp://127.0.0.1:3755/", b"/mnt")),
+        ("tcp://127.0.0.1:3755/", ServerAddress("tcp://127.0.0.1:3755/", None)),
+    ],
+)
+def test_addresses(text: str, address: HostAddress | ServerAddress) -> None:
+    assert parse(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("", "empty"),
+        (":", "write :/"),
+        (":etc", "write :/etc"),
+        ("http://host/x", "unix://socket or tcp://"),
+        ("unix://", "no server is named"),
+        ("unix://:/x", "no server is named"),
+        ("disk.img:/etc", "hostpath=disk.img"),
+        ("/tmp/disk.img:a:/etc", "hostpath=/tmp/disk.img"),
+    ],
+)
+def test_what_is_no_address(text: str, remedy: str) -> None:
+    with pytest.raises(AddressError) as raised:
+        parse(text)
+    assert remedy in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["unix://sock", "unix:///a/b", "tcp://10.0.0.1:99"])
+def test_an_address_is_its_prefix_and_its_path(url: str) -> None:
+    address = parse(f"{url}:/dir/file")
+    assert isinstance(address, ServerAddress)
+    assert address.path is not None
+    assert address.prefix + address.path.decode() == f"{url}:/dir/file"
