@@ -174,7 +174,7 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
     _row(43, "getegid", KERN, "gid_t", noerr=True),
     _row(45, "ktrace", VFS, "int", path("fname"), int_("ops"), int_("facs"), int_("pid")),
     _row(47, "getgid", KERN, "gid_t", noerr=True),
-    _row(49, "__getlogin", KERN, "int", out("namebuf", "namelen"), ulong("namelen")),
+    _row(49, "__getlogin", KERN, "int", ptr("namebuf"), ulong("namelen")),
     _row(50, "__setlogin", KERN, "int", ptr("namebuf")),
     _row(54, "ioctl", KERN, "int", fd("fd"), ulong("com"), ptr("data")),
     _row(56, "revoke", VFS, "int", path("path")),

@@ -91,7 +91,6 @@ class HostFiles:
     """The host's files."""
 
     stat = staticmethod(os.stat)
-    listdir = staticmethod(os.listdir)
     mkdir = staticmethod(os.mkdir)
     rmdir = staticmethod(os.rmdir)
     unlink = staticmethod(os.unlink)
@@ -102,6 +101,10 @@ class HostFiles:
     chmod = staticmethod(os.chmod)
     chown = staticmethod(os.chown)
     number = staticmethod(os.makedev)
+
+    def listdir(self, path: bytes) -> list[bytes]:
+        """Return the names in a directory."""
+        return os.listdir(path)
 
     def reader(self, path: bytes) -> RawIOBase:
         """Open a file for reading."""

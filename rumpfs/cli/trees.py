@@ -53,6 +53,20 @@ def operands(tool: Tool, args: Namespace) -> list[tuple[Place[Files], Place[File
 _Work: TypeAlias = tuple[Attributes | None, Place[Files], Place[Files]]
 
 
+def _contains(st: Attributes, place: Place[Files]) -> bool:
+    """Whether a place is below the directory with these attributes."""
+    path = place.path.rstrip(b"/")
+    while b"/" in path:
+        path = path.rpartition(b"/")[0].rstrip(b"/")
+        try:
+            above = place.files.stat(path or b"/")
+        except FileNotFoundError:
+            continue
+        if (above.st_dev, above.st_ino) == (st.st_dev, st.st_ino):
+            return True
+    return False
+
+
 class _Partial(Exception):
     """Copying of data ended early: the side that failed, why, and the bytes that were copied."""
 
@@ -146,6 +160,9 @@ class Copier:
         names = sorted(source.files.listdir(source.path))
         made = False
         try:
+            if not self._made and same_side(source, target) and _contains(st, target):
+                self._refused(f"{target}: this is inside of {source}, which cannot be copied into itself")
+                return []
             kind = target.kind()
             if kind not in (0, S_IFDIR):
                 self._refused(f"{target}: Not a directory: the directory {source} cannot replace it")

@@ -37,8 +37,9 @@ from rumpfs.sysproxy import wire
 
 _ENCODING: Final = sys.getfilesystemencoding()
 
-#: from this size on, data is received straight to where it belongs
-BULK: Final = 48 << 10
+#: From this size on, data is received straight to where it belongs. Below, it costs less to receive all of
+#: an answer at once and to copy the data; a unix socket holds about so much.
+BULK: Final = 192 << 10
 
 _UNSIGNED_RESULTS: Final = ("uid_t", "gid_t", "mode_t")
 #: calls that return an errno in place of setting it

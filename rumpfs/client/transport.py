@@ -32,8 +32,8 @@ from rumpfs.sysproxy.events import (
     Signal,
 )
 
-#: bytes received at once: small answers together, large data goes straight to where it belongs
-BUFFER_SIZE: Final = 128 << 10
+#: bytes received at once; data that is larger goes straight to where it belongs
+BUFFER_SIZE: Final = 256 << 10
 _IOV_MAX: Final = 1024
 #: Sending never waits, and a dead server is an error, not a signal.
 _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
@@ -57,6 +57,7 @@ _ERROR_ERRNO: Final = {
     wire.ERR_MALFORMED_REQUEST: errno.EINVAL,
 }
 
+_copy_frame = wire.COPY_FRAME.unpack_from
 _response = wire.SYSRESP_FRAME.unpack_from
 _sysresp = wire.SYSRESP.unpack_from
 _header = wire.HEADER.pack
@@ -119,16 +120,17 @@ class Transport:
                         sent = 0
                 if sent != len(frame):
                     self._unsent.append(frame[sent:])
-            if not (waiter.bulk or self._unsent or self.conn.partial):
+            # What small calls are answered with is recognised here. Everything else is for ClientConnection.
+            while not (waiter.done or waiter.bulk or self._unsent or self.conn.partial):
                 size = self._recv_into(self._buffer)
                 if size == _RESPONSE_SIZE:
-                    # The usual answer to a small call. Everything else is for ClientConnection.
                     _, reqno, cls, _, _, error, rv0, rv1 = _response(self._buffer)
-                    if reqno == waiter.reqno and cls == wire.RESP:
+                    if reqno == waiter.reqno and cls == 1 and not self._signals:
                         waiter.error = error
                         waiter.rv1 = rv1
                         return rv0  # type: ignore[no-any-return]
-                self._serve(size, waiter)
+                if not self._usual(size, waiter):
+                    self._serve(size, waiter)
             self._read(waiter)
         except (OSError, RemoteProtocolError, WildPointer) as reason:
             raise self._fail(reason) from reason
@@ -214,6 +216,34 @@ class Transport:
 
     # --- reading ----------------------------------------------------------------------------------
 
+    def _usual(self, size: int, mine: Waiter) -> bool:
+        """Serve what nearly all calls with pointers begin or end with.
+
+        That is a single copy request of the server, or data of `mine` and its answer behind it.
+
+        Returns:
+            whether the `size` bytes received were that; otherwise nothing has been done.
+        """
+        length, reqno, cls, kind, _, count, addr = _copy_frame(self._buffer)
+        if cls != wire.REQ or size < _COPYOUT_HEAD:
+            return False
+        if length == size == _COPYOUT_HEAD and (kind == wire.COPYINSTR or kind == wire.COPYIN):
+            answer: list[Buffer] = []
+            self._copyin(reqno, addr, count, kind == wire.COPYINSTR, answer)
+            self._send(answer)
+            return True
+        if kind != wire.COPYOUT or length != size - _RESPONSE_SIZE or count != length - _COPYOUT_HEAD:
+            return False
+        _, reqno, cls, _, _, error, rv0, rv1 = _response(self._buffer, length)
+        if reqno != mine.reqno or cls != wire.RESP:
+            return False
+        self._copyout(addr, self._view[_COPYOUT_HEAD:length], 0)
+        mine.error = error
+        mine.rv0 = rv0
+        mine.rv1 = rv1
+        mine.done = True
+        return True
+
     def _read(self, mine: Waiter) -> None:
         """Receive and serve until `mine` is answered; the caller holds `_reading`."""
         while not mine.done:
@@ -232,9 +262,9 @@ class Transport:
         for event in events:
             kind = type(event)
             if kind is CopyRequest:
-                self._copyin(event, answers)  # type: ignore[arg-type]
+                self._copyin(*event, answers)  # type: ignore[call-arg]
             elif kind is CopyData:
-                self._copyout(event, conn.owed if event is events[-1] else 0)  # type: ignore[arg-type]
+                self._copyout(*event, conn.owed if event is events[-1] else 0)  # type: ignore[call-arg]
             elif kind is Answer or kind is Failure:
                 self._finish(event, mine)  # type: ignore[arg-type]
             elif kind is Signal:
@@ -263,8 +293,8 @@ class Transport:
         if waiter is not mine:
             _wake(waiter)
 
-    def _copyin(self, request: CopyRequest, answers: list[Buffer]) -> None:
-        reqno, addr, length, string = request
+    def _copyin(self, reqno: int, addr: int, length: int, string: bool, answers: list[Buffer]) -> None:
+        """Add the answer to a copy request to `answers`."""
         data = self.space.copyinstr(addr, length) if string else self.space.copyin(addr, length)
         size = len(data)
         # The answer to a COPYINSTR has the type COPYIN, too.
@@ -279,9 +309,8 @@ class Transport:
         address = self.space.anonymous(request.length)
         answers.append(wire.frame(request.reqno, wire.RESP, wire.ANONMMAP, 0, address.to_bytes(8, "little")))
 
-    def _copyout(self, stored: CopyData, owed: int) -> None:
+    def _copyout(self, addr: int, data: Buffer, owed: int) -> None:
         """Store what the server sent; `owed` bytes of it are still to be received."""
-        addr, data = stored
         size = len(data)
         waiter, behind, offset = self.space.find(addr, size + owed)
         waiter.bulk = False

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.base.copy import Body, Buffer, CopyIn, CopyInStr, CopyOut, Done, Raise, Request, Sleep
@@ -34,7 +36,7 @@ ABORT_TRIES = 16
 class Pending:
     """A call that waits: for answers of the client, for an event, or for its output to drain."""
 
-    __slots__ = ("body", "buffer", "calls", "missing", "reqno", "sleep", "string")
+    __slots__ = ("body", "buffer", "calls", "missing", "reqno", "sleep", "string", "timer")
 
     def __init__(self, calls: Calls, reqno: int, body: Body) -> None:
         self.calls = calls
@@ -44,10 +46,18 @@ class Pending:
         self.string = False  # the answer awaited is a string
         self.missing = 0  # pieces not yet here
         self.sleep: Sleep | None = None
+        self.timer: trio.CancelScope | None = None  # ends the sleep at its deadline
 
     def wake(self) -> None:
         """The event came: go on as soon as the present call is finished."""
         self.calls.hub.ready.append(self.resume)
+
+    def awake(self) -> None:
+        """The sleep is over, if there is one, and so is its deadline."""
+        self.sleep = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def resume(self) -> None:
         """Go on after the event, unless the call has ended since."""
@@ -216,7 +226,7 @@ class Calls:
     def drive(self, pending: Pending, value: Any, error: VfsError | None = None) -> None:
         """Resume a pending call with what it waited for, until it waits again or is done."""
         body = pending.body
-        pending.sleep = None
+        pending.awake()
         try:
             while True:
                 request = body.send(value) if error is None else body.throw(error)
@@ -278,7 +288,7 @@ class Calls:
                 self.drive(pending, False)
                 self.flush()
 
-        self.hub.at(request.deadline, expire)
+        pending.timer = self.hub.at(request.deadline, expire)
 
     def drained(self) -> None:
         """The output has gone out: resume the calls that waited for it."""
@@ -306,7 +316,7 @@ class Calls:
             number = errno.EFAULT
             if pending.sleep is not None:
                 pending.sleep.queue.leave(pending.wake)
-                pending.sleep = None
+                pending.awake()
                 number = errno.EINTR
             try:
                 for _ in range(ABORT_TRIES):

@@ -48,12 +48,15 @@ class Hub:
         if self.nursery is not None:
             self.nursery.start_soon(task)
 
-    def at(self, deadline: float, expire: Callable[[], None]) -> None:
-        """Call `expire` at a monotonic time (seconds)."""
+    def at(self, deadline: float, expire: Callable[[], None]) -> trio.CancelScope:
+        """Call `expire` at a monotonic time (seconds), unless what is returned is cancelled before."""
+        scope = trio.CancelScope()
 
         async def timer() -> None:
-            await trio.sleep(max(0.0, deadline - time.monotonic()))
-            expire()
-            self.run_ready()
+            with scope:
+                await trio.sleep(max(0.0, deadline - time.monotonic()))
+                expire()
+                self.run_ready()
 
         self.spawn(timer)
+        return scope

@@ -134,7 +134,8 @@ def test_every_row_of_the_table_has_a_stub_that_sends_its_number_and_slots(tmp_p
             if arg.kind == syscalls.OUT:
                 given += [16] if isinstance(arg.size, str) else []
             else:
-                given.append(samples.get(arg.kind, 1))
+                whole = arg.kind == syscalls.IN and isinstance(arg.size, int)
+                given.append(bytes(arg.size) if whole else samples.get(arg.kind, 1))
         return given
 
     def serve(server: Server) -> None:

@@ -536,3 +536,28 @@ def test_a_raw_client_does_calls_by_number(tmp_path: Path) -> None:
         with pytest.raises(RumpError) as raised:
             client.syscall(37)
         assert raised.value.netbsd_errno == 78
+
+
+def test_closing_ends_a_call_that_waits(tmp_path: Path) -> None:
+    arrived = threading.Event()
+
+    def hold(server: Server) -> None:
+        server.frame()
+        arrived.set()
+        assert server.at_end()
+
+    with Peer(tmp_path, hold) as peer:
+        client = Client(peer.url)
+        lost: list[str] = []
+
+        def wait() -> None:
+            with pytest.raises(ConnectionLost) as raised:
+                client.sys.read(3, 1)
+            lost.append(str(raised.value.strerror))
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        arrived.wait(PATIENCE)
+        client.close()
+        thread.join()
+    assert lost == [f"{peer.url}: the client was closed"]

@@ -10,9 +10,9 @@ The table of system calls says what each argument is, so a call is written as in
 >>> p.call("pread", fd, 100, 3)
 b'tent'
 
-A path, an IN argument and a PTR take bytes (or an address, or None for NULL); the size of an IN argument follows
-from its bytes and is left out, as is that of an OUT argument, for which its size stands. OUT structures of a fixed
-size are left out. A call that stores something returns the bytes, others their retval.
+A path, an IN argument and a PTR take bytes (or an address, or None for NULL). The argument that says how long
+an IN argument is is left out; so is the address of an OUT argument, for which its size stands. OUT structures
+of a fixed size are left out altogether. A call that stores something returns the bytes, others their retval.
 """
 
 from __future__ import annotations
@@ -151,12 +151,11 @@ class Running:
         """Answer a request for memory, or go on after a wakeup."""
         assert not self.done
         assert not self.asleep, "nobody woke it"
-        request = self.request
-        if isinstance(request, Sleep):
+        if isinstance(self.request, Sleep):
             self._woken = False
             self._send(True)
         else:
-            self._satisfy(request)
+            self._send(*self._answer())
 
     def throw(self, number: int) -> None:
         """Let what it waits for fail, as an exec and a disconnect do."""
@@ -172,32 +171,34 @@ class Running:
     def _wake(self) -> None:
         self._woken = True
 
-    def _satisfy(self, request: Any) -> None:
+    def _answer(self) -> tuple[Any, VfsError | None]:
         try:
-            value = self._process.satisfy(request)
+            return self._process.satisfy(self.request), None
         except VfsError as error:
-            self._send(None, error)
-        else:
-            self._send(value)
+            return None, error
 
     def _send(self, value: Any, error: VfsError | None = None) -> None:
         try:
-            request = self._body.send(value) if error is None else self._body.throw(error)
+            while True:
+                self.request = self._body.send(value) if error is None else self._body.throw(error)
+                if isinstance(self.request, Sleep):
+                    self.request.queue.enter(self._wake)
+                    return
+                if self._by_step:
+                    return
+                value, error = self._answer()
         except StopIteration as stop:
             self.done = True
-            try:
-                self._value = self._finish(stop.value)
-            except VfsError as failure:
-                self._error = failure
+            self._finished(stop.value)
         except VfsError as failure:
             self.done = True
             self._error = failure
-        else:
-            self.request = request
-            if isinstance(request, Sleep):
-                request.queue.enter(self._wake)
-            elif not self._by_step:
-                self._satisfy(request)
+
+    def _finished(self, result: Any) -> None:
+        try:
+            self._value = self._finish(result)
+        except VfsError as failure:
+            self._error = failure
 
 
 class Process:
@@ -317,7 +318,9 @@ class Process:
     def iovec(self, *places: bytes | bytearray | int) -> bytes:
         """Return an array of struct iovec; a number is that many bytes at NULL."""
         return b"".join(
-            struct.pack("<QQ", *((0, place) if isinstance(place, int) else (self.memory.map(place), len(place))))
+            struct.pack(
+                "<QQ", *((0, place) if isinstance(place, int) else (self.memory.map(place), len(place)))
+            )
             for place in places
         )
 
@@ -361,7 +364,9 @@ class Process:
 
     def mount_tmpfs(self, path: bytes, flags: int = 0, **fields: int) -> None:
         values = {"version": 1, "nodes": 0, "size": 0, "uid": 0, "gid": 0, "mode": 0o755} | fields
-        self.call("__mount50", b"tmpfs\0", path + b"\0", flags, TMPFS_ARGS.pack(*values.values()), TMPFS_ARGS.size)
+        self.call(
+            "__mount50", b"tmpfs\0", path + b"\0", flags, TMPFS_ARGS.pack(*values.values()), TMPFS_ARGS.size
+        )
 
     def mount_ffs(self, path: bytes, key: bytes, flags: int = MNT_RDONLY) -> None:
         fspec = self.memory.map(key + b"\0")

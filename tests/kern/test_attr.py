@@ -77,7 +77,7 @@ def test_the_superuser_executes_what_anybody_may(t: Process) -> None:
     assert t.error("access", b"d", R_OK | W_OK | X_OK) == "ok"
 
 
-# --- t_unpriv ------------------------------------------------------------------------------------------
+# --- t_unpriv ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_which_permission_bits_count(t: Process, machine: Machine) -> None:
             assert process.error("access", b"f", mode) == ("ok" if letter == right else "EACCES")
 
 
-# --- the ways to name a file --------------------------------------------------------------------------------------
+# --- the ways to name a file ------------------------------------------------------------------------
 
 
 def test_links_are_followed_except_by_the_l_calls(t: Process) -> None:
@@ -224,7 +224,7 @@ def test_chown_and_the_set_id_bits(t: Process) -> None:
         assert t.stat(b"f").mode == (0o106755 if root_keeps else 0o100755)
 
 
-# --- times -----------------------------------------------------------------------------------------------------
+# --- times ------------------------------------------------------------------------------------------
 
 
 def test_utimes_of_now(t: Process) -> None:
@@ -270,7 +270,7 @@ def test_a_modification_before_the_birth_moves_that(t: Process) -> None:
     assert (t.stat(b"f").birthtime, t.stat(b"f").birthtimensec) == (1000, 5000)
 
 
-# --- pathconf ---------------------------------------------------------------------------------------------------
+# --- pathconf ---------------------------------------------------------------------------------------
 
 
 def test_pathconf(t: Process) -> None:

@@ -169,7 +169,7 @@ def test_close(t: Process) -> None:
     assert t.error("close", 1 << 30) == "EBADF"
 
 
-# --- ioctl ----------------------------------------------------------------------------------------------
+# --- ioctl ------------------------------------------------------------------------------------------
 
 
 def ioctl_int(p: Process, fd: int, command: int) -> int:
@@ -217,7 +217,7 @@ def test_ioctl_copies_in_first_and_out_after_success(t: Process) -> None:
     assert t.error("ioctl", fd, IOC_OUT | 8 << 16 | 0x7A00, None) == "ENOTTY"
 
 
-# --- exec, fork ----------------------------------------------------------------------------------------------
+# --- exec, fork -------------------------------------------------------------------------------------
 
 
 def test_exec_closes_what_is_marked(machine: Machine, t: Process) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from rumpfs.abi.fcntl import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_END, SEEK_SET
 from rumpfs.base.copy import COPYIN_MAX, CopyIn
+from rumpfs.base.errors import VfsError
 from tests.kern.incore import Machine, Process
 
 
@@ -17,7 +18,7 @@ def fd(t: Process) -> int:
     return int(t.call("open", b"file", O_CREAT | O_RDWR, 0o644))
 
 
-# --- t_io --------------------------------------------------------------------------------------------
+# --- t_io -------------------------------------------------------------------------------------------
 
 
 def test_holywrite(t: Process, fd: int) -> None:
@@ -75,7 +76,7 @@ def test_overwrite_trunc(t: Process, fd: int) -> None:
     assert t.content(b"file") == b"x" * 100 + bytes(65436)
 
 
-# --- limits ----------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", [5 << 20, 5 << 30, 2**63 - 1])
@@ -139,15 +140,11 @@ def test_iovcnt(t: Process, fd: int, call: str) -> None:
 
 
 def test_lengths_beyond_ssize_max(t: Process, fd: int) -> None:
-    body = t.p.kernel.sysent[3].run  # read, with a length that no buffer has
-    for number in (3, 4):
-        body = t.p.kernel.sysent[number].run
-        with pytest.raises(Exception, match="EINVAL"):
-            body(t.p, fd, 0x1000, 2**63)
-    for number in (173, 174):
-        body = t.p.kernel.sysent[number].run
-        with pytest.raises(Exception, match="EINVAL"):
-            body(t.p, fd, 0x1000, 2**63, 0)
+    for number, offset in ((3, ()), (4, ()), (173, (0,)), (174, (0,))):  # read, write, pread, pwrite
+        sysent = t.p.kernel.sysent[number]
+        assert sysent is not None
+        with pytest.raises(VfsError, match="EINVAL"):
+            sysent.run(t.p, fd, 0x1000, 2**63, *offset)
 
 
 def test_vectors(t: Process, fd: int) -> None:
@@ -202,10 +199,11 @@ def test_a_bad_pointer_writes_nothing(t: Process, fd: int) -> None:
 def test_a_null_buffer_leaves_the_offset(t: Process, fd: int) -> None:
     t.call("write", fd, b"content")
     t.call("lseek", fd, 0, SEEK_SET)
-    for number in (3, 173):
-        body = t.p.kernel.sysent[number].run
-        with pytest.raises(Exception, match="EFAULT"):
-            body(t.p, fd, 0, 5, *((0,) if number == 173 else ()))
+    for number, offset in ((3, ()), (173, (0,))):
+        sysent = t.p.kernel.sysent[number]
+        assert sysent is not None
+        with pytest.raises(VfsError, match="EFAULT"):
+            sysent.run(t.p, fd, 0, 5, *offset)
     assert t.call("read", fd, 100) == b"content"
 
 
@@ -217,7 +215,7 @@ def test_reading_nothing(t: Process, fd: int) -> None:
     assert t.fstat(fd).size == 7
 
 
-# --- truncate -----------------------------------------------------------------------------------------------
+# --- truncate ---------------------------------------------------------------------------------------
 
 
 def test_truncate(t: Process) -> None:
@@ -249,7 +247,7 @@ def test_fdatasync_needs_a_file_open_for_writing(t: Process) -> None:
     assert t.error("fsync", 99) == "EBADF"
 
 
-# --- getdents ---------------------------------------------------------------------------------------------------
+# --- getdents ---------------------------------------------------------------------------------------
 
 
 def test_getdents_goes_on_and_rewinds(t: Process) -> None:

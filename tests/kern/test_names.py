@@ -9,7 +9,7 @@ from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK
 from rumpfs.vfs.vnode import NODEV
 from tests.kern.incore import USER, Machine, Process
 
-# --- t_vnops ------------------------------------------------------------------------------------------
+# --- t_vnops ----------------------------------------------------------------------------------------
 
 
 def test_lookup_simple(t: Process) -> None:
@@ -176,7 +176,7 @@ def test_lstat_symlink(t: Process) -> None:
     assert t.lstat(b"link").size == len(b"vaporware")
 
 
-# --- unlink, rmdir ------------------------------------------------------------------------------------
+# --- unlink, rmdir ----------------------------------------------------------------------------------
 
 
 def test_what_unlink_refuses(t: Process) -> None:
@@ -238,7 +238,7 @@ def test_a_removed_file_lives_on_while_it_is_open(t: Process, machine: Machine) 
         assert t.error("unmount", b"/t", 0) == "EBUSY"
 
 
-# --- link -----------------------------------------------------------------------------------------------
+# --- link -------------------------------------------------------------------------------------------
 
 
 def test_link_follows_and_linkat_does_when_told(tmp: Process) -> None:
@@ -272,7 +272,7 @@ def test_the_root_file_system_has_neither_links_nor_renames(p: Process) -> None:
     assert p.error("rename", b"/f", b"/g") == "EOPNOTSUPP"
 
 
-# --- rename ---------------------------------------------------------------------------------------------
+# --- rename -----------------------------------------------------------------------------------------
 
 
 def test_what_rename_refuses(tmp: Process) -> None:
@@ -330,7 +330,7 @@ def test_renaming_a_link_does_not_follow_it(tmp: Process) -> None:
     assert tmp.names(b".") == {b"f", b"s2"}
 
 
-# --- mkdir, mknod, mkfifo -----------------------------------------------------------------------------------
+# --- mkdir, mknod, mkfifo ---------------------------------------------------------------------------
 
 
 def test_modes_lose_the_umask(t: Process) -> None:
@@ -397,7 +397,7 @@ def test_mknod_is_the_superusers(t: Process, machine: Machine) -> None:
     assert user.error("mkfifo", b"/t/p", 0o644) == "ok"
 
 
-# --- the *at calls ----------------------------------------------------------------------------------------------
+# --- the *at calls ----------------------------------------------------------------------------------
 
 
 def test_at_calls_start_at_their_directory(tmp: Process) -> None:

@@ -151,7 +151,7 @@ def test_a_full_table(t: Process) -> None:
     assert t.call("open", b"f", O_RDONLY, 0) == 3
 
 
-# --- devices ---------------------------------------------------------------------------------------------
+# --- devices ----------------------------------------------------------------------------------------
 
 
 def test_dev_null(p: Process) -> None:
@@ -192,7 +192,7 @@ def test_the_console(machine: Machine, p: Process) -> None:
     assert p.error("ioctl", 0, 0x40047477, bytearray(4)) == "ENOTTY"
 
 
-# --- etfs keys: t_etfs and sysproxy 14.1 -----------------------------------------------------------------
+# --- etfs keys: t_etfs and sysproxy 14.1 ------------------------------------------------------------
 
 
 @pytest.fixture

@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 
 from rumpfs.abi.errno import EINTR
-from rumpfs.abi.fcntl import F_GETFD, F_GETFL, F_SETFL, O_CLOEXEC, O_NONBLOCK, O_NOSIGPIPE, O_RDONLY, O_RDWR, O_WRONLY
+from rumpfs.abi.fcntl import (
+    F_GETFD,
+    F_GETFL,
+    F_SETFL,
+    O_CLOEXEC,
+    O_NONBLOCK,
+    O_NOSIGPIPE,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+)
 from rumpfs.abi.ioctl import FIONREAD
 from rumpfs.abi.limits import PIPE_BUF, SIGPIPE
+from rumpfs.base.errors import VfsError
 from rumpfs.kern.pipe import PIPE_SIZE
 from tests.kern.incore import Process
 
@@ -129,7 +140,7 @@ def test_an_interrupted_reader_takes_nothing(p: Process, ends: tuple[int, int]) 
     reading = p.begin("read", reader, 100)
     p.call("write", writer, b"data")  # it is awake, but has not run yet
     reading.throw(EINTR)
-    with pytest.raises(Exception, match="EINTR"):
+    with pytest.raises(VfsError, match="EINTR"):
         _ = reading.result
     assert p.call("read", reader, 100) == b"data"
 
@@ -158,7 +169,7 @@ def test_a_sleeping_writer_sees_the_last_reader_go(p: Process, ends: tuple[int, 
     writing = p.begin("write", writer, bytes(PIPE_SIZE + 1))
     p.call("close", reader)
     writing.step()
-    with pytest.raises(Exception, match="EPIPE"):
+    with pytest.raises(VfsError, match="EPIPE"):
         _ = writing.result
     assert p.signals == [SIGPIPE]
 
@@ -169,7 +180,7 @@ def test_an_interrupted_writer_says_what_it_wrote(p: Process, ends: tuple[int, i
     assert writing.result == PIPE_SIZE
     again = p.begin("write", ends[1], b"x")
     again.throw(EINTR)
-    with pytest.raises(Exception, match="EINTR"):
+    with pytest.raises(VfsError, match="EINTR"):
         _ = again.result
 
 
@@ -239,7 +250,7 @@ def test_closing_the_last_descriptor_ends_who_sleeps_with_it(
     sleeping = p.begin("read", reader, 1) if end == "reader" else p.begin("write", writer, b"x")
     p.call("close", reader if end == "reader" else writer)
     sleeping.step()
-    with pytest.raises(Exception, match="EBADF"):
+    with pytest.raises(VfsError, match="EBADF"):
         _ = sleeping.result
     if end == "reader":
         assert p.error("write", writer, b"x") == "EPIPE"

@@ -120,10 +120,10 @@ def _number(name: str, text: str) -> int:
     digits, factor = text, 1
     if name == "size" and text[-1:].lower() in _SUFFIXES:
         digits, factor = text[:-1], _SUFFIXES[text[-1:].lower()]
-    try:
-        number = int(digits, 8 if name == "mode" else 10) * factor
-    except ValueError:
-        number = -1
+    known = "01234567" if name == "mode" else "0123456789"
+    number = -1
+    if digits and set(digits) <= set(known):
+        number = int(digits, len(known)) * factor
     if not 0 <= number < (1 << 63 if name in ("size", "nodes") else 1 << 32):
         raise Failure(f"-o {name}={text}: not a number that {name} can have", USAGE)
     return number
