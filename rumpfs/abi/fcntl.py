@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 O_RDONLY: Final = 0
@@ -53,6 +54,18 @@ F_GETNOSIGPIPE: Final = 13
 F_SETNOSIGPIPE: Final = 14
 FD_CLOEXEC: Final = 1
 
+#: struct flock, 24 bytes: l_start l_len l_pid l_type l_whence
+FLOCK: Final = struct.Struct("<qqihh")
+F_RDLCK: Final = 1
+F_UNLCK: Final = 2
+F_WRLCK: Final = 3
+
+# flock(2)
+LOCK_SH: Final = 1
+LOCK_EX: Final = 2
+LOCK_NB: Final = 4
+LOCK_UN: Final = 8
+
 AT_FDCWD: Final = -100
 AT_EACCESS: Final = 0x100
 AT_SYMLINK_NOFOLLOW: Final = 0x200
@@ -71,3 +84,7 @@ SEEK_END: Final = 2
 FDATASYNC: Final = 0x10
 FFILESYNC: Final = 0x20
 FDISKSYNC: Final = 0x40
+
+# posix_fadvise(2)
+POSIX_FADV_NORMAL: Final = 0
+POSIX_FADV_NOREUSE: Final = 5

@@ -76,6 +76,8 @@ MNT_NOWAIT: Final = 2
 VFS_NAMELEN: Final = 32
 VFS_MNAMELEN: Final = 1024
 VFS_MAX_MOUNT_DATA: Final = 8192
+#: struct mnt_export_args30: what MNT_UPDATE copies in at least when it is not told a length
+EXPORT_ARGS30_SIZE: Final = 128
 
 #: struct ufs_args: fspec
 UFS_ARGS: Final = struct.Struct("<Q")

@@ -335,6 +335,13 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
          noerr=True),
     _row(479, "posix_fallocate", VFS, "int", fd("fd"), PAD, off("pos"), off("len"), noerr=True),
     _row(480, "fdiscard", VFS, "int", fd("fd"), PAD, off("pos"), off("len")),
+    # NetBSD 10
+    _row(483, "__getvfsstat90", VFS, "int", ptr("buf"), ulong("bufsize"), int_("flags")),
+    _row(484, "__statvfs190", VFS, "int", path("path"), out_struct("buf", 3296), int_("flags")),
+    _row(485, "__fstatvfs190", VFS, "int", fd("fd"), out_struct("buf", 3296), int_("flags")),
+    _row(486, "__fhstatvfs190", VFS, "int", ptr("fhp"), ulong("fh_size"), out_struct("buf", 3296),
+         int_("flags")),
+    _row(499, "lpathconf", VFS, "long", path("path"), int_("name")),
 )
 # fmt: on
 

@@ -6,6 +6,7 @@ import os
 from io import FileIO, RawIOBase
 from typing import Any, Generic, Protocol, TypeVar
 
+from rumpfs.abi import errno
 from rumpfs.abi.stat import S_IFDIR, S_IFMT, major, makedev, minor
 from rumpfs.client.api import Client
 from rumpfs.client.records import StatResult
@@ -117,7 +118,11 @@ class HostFiles:
 
     def utimens(self, path: bytes, times_ns: tuple[int, int], *, follow_symlinks: bool = True) -> None:
         """Set the times of access and modification."""
-        os.utime(path, ns=times_ns, follow_symlinks=follow_symlinks)
+        try:
+            os.utime(path, ns=times_ns, follow_symlinks=follow_symlinks)
+        except OverflowError as error:
+            number = errno.TO_HOST[errno.EOVERFLOW]
+            raise OSError(number, "a time of the file is beyond what the host can keep") from error
 
     def device(self, st: os.stat_result) -> tuple[int, int]:
         """Return major and minor number of a device."""

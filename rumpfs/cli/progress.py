@@ -49,9 +49,10 @@ class Progress:
         if now < self._next:
             return
         self._next = now + self._interval
-        part = f"{min(100, done * 100 // self._total):3}% " if self._total else ""
-        speed = human(int(done / (now - self._start)))
-        text = f"{self._name}  {part}{human(done)} of {human(self._total)}  {speed}/s"
+        part = human(done)
+        if self._total and done <= self._total:  # the size of a device says nothing
+            part = f"{done * 100 // self._total:3}% {part} of {human(self._total)}"
+        text = f"{self._name}  {part}  {human(int(done / (now - self._start)))}/s"
         text = text.encode("ascii", "replace").decode()
         if self._plain:
             print(text, file=sys.stderr)

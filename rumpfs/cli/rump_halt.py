@@ -8,6 +8,7 @@ from typing import Final
 
 from rumpfs import __version__
 from rumpfs.abi.limits import RB_DUMP, RB_HALT, RB_NOSYNC
+from rumpfs.cli.stdout import show
 
 _FLAGS: Final = {"d": RB_DUMP, "h": RB_HALT, "n": RB_NOSYNC}
 
@@ -47,11 +48,9 @@ def main() -> int:
     name = os.path.basename(sys.argv[0]) or "rump.halt"
     words = sys.argv[1:]
     if "--help" in words:
-        print(_HELP, end="")
-        return 0
+        return show(name, _HELP)
     if "--version" in words:
-        print(f"rump.halt (rumpfs) {__version__}")
-        return 0
+        return show(name, f"rump.halt (rumpfs) {__version__}\n")
     howto = _howto(words)
     if howto is None:
         print(f"usage: {name} [-dhn]", file=sys.stderr)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import Final
 
 from rumpfs import __version__
+from rumpfs.cli.stdout import finish, lost, show
 
 #: verb -> what it does; the module rumpfs.cli.verbs.<verb> does it
 VERBS: Final = {
@@ -23,8 +23,6 @@ VERBS: Final = {
     "mount": "mount a file system in a server, or list what is mounted",
     "umount": "unmount file systems",
 }
-#: exit status when nobody reads the output any more: that of a program which SIGPIPE ended
-_SIGPIPE: Final = 128 + 13
 #: verbs in which -h makes sizes readable
 HUMAN: Final = ("df",)
 
@@ -101,19 +99,24 @@ def _unknown(verb: str) -> int:
 
 def _help(words: list[str]) -> int:
     if not words:
-        print(_help_text(), end="")
+        return show("rumpfs", _help_text())
     elif words == ["json"]:
-        print(_JSON, end="")
+        return show("rumpfs", _JSON)
     elif len(words) == 1 and words[0] in VERBS:
         return _verb(words[0], ["--help"])
-    else:
-        return _wrong(f"no help on {' '.join(words)!r}; there is help on {', '.join(VERBS)} and json")
-    return 0
+    return _wrong(f"no help on {' '.join(words)!r}; there is help on {', '.join(VERBS)} and json")
 
 
 def main() -> int:
     """Run the command; return its exit status."""
-    words = sys.argv[1:]
+    try:
+        status = _command(sys.argv[1:])
+    except SystemExit as done:  # how argparse ends after --help and after what it does not understand
+        status = int(done.code or 0)
+    return finish("rumpfs", status)
+
+
+def _command(words: list[str]) -> int:
     if not words:
         print(_help_text(), end="", file=sys.stderr)
         return 2
@@ -124,8 +127,7 @@ def main() -> int:
         return _help(words[1:])
     if verb in ("-V", "--version"):
         version = ".".join(map(str, sys.version_info[:3]))
-        print(f"rumpfs {__version__} (Python {version})")
-        return 0
+        return show("rumpfs", f"rumpfs {__version__} (Python {version})\n")
     if verb.startswith("-"):
         return _wrong(f"no option {verb}")
     return _verb(verb, words[1:]) if verb in VERBS else _unknown(verb)
@@ -152,12 +154,8 @@ def _verb(verb: str, words: list[str]) -> int:
         tool.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OutputLost as lost:
-        # The interpreter must not try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(lost.error, BrokenPipeError):
-            return _SIGPIPE
-        tool.error(f"standard output: {lost.error.strerror}")
+    except OutputLost as output:
+        return lost(name, output.error)
     return tool.status
 
 

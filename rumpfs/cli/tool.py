@@ -14,6 +14,7 @@ from rumpfs.base.copy import Buffer
 from rumpfs.cli import address
 from rumpfs.cli.address import AddressError, HostAddress, ServerAddress
 from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
+from rumpfs.cli.stdout import show
 from rumpfs.client.errors import ConnectionLost, RumpError
 from rumpfs.client.raw import RUMP_SERVER, server_url
 from rumpfs.sysproxy.url import UrlError
@@ -49,6 +50,13 @@ class OutputLost(Exception):
         self.error = error
 
 
+class _Show(argparse.Action):
+    """Prints a text (the help when there is none) and ends; argparse's own do not say when they cannot."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.exit(show(parser.prog, self.const or parser.format_help()))
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of one command: no abbreviations, and exit status 2 for what it does not understand."""
 
@@ -63,10 +71,10 @@ class Parser(argparse.ArgumentParser):
         )
         # In a verb whose sizes can be made readable, -h does that.
         names = ["--help"] if human else ["-h", "--help"]
-        self.add_argument(*names, action="help", help="print this help and exit")
-        version = f"rumpfs {__version__}"
+        self.add_argument(*names, action=_Show, nargs=0, help="print this help and exit")
+        version = f"rumpfs {__version__}\n"
         text = "print the version and exit"
-        self.add_argument("-V", "--version", action="version", version=version, help=text)
+        self.add_argument("-V", "--version", action=_Show, nargs=0, const=version, help=text)
 
     def flag(self, name: str, dest: str, text: str) -> None:
         """Add an option that is given or not."""

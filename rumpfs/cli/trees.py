@@ -100,6 +100,8 @@ class Copier:
         self._buffer = memoryview(bytearray(CHUNK))
         # Directories that this copy has made, which it must not copy again.
         self._made: set[tuple[int, int]] = set()
+        # Symbolic links that it has made: what it writes next must not go where they lead.
+        self._links: set[str] = set()
 
     def copy(self, source: Place[Files], target: Place[Files]) -> bool:
         """Copy a file or tree to exactly `target`; return whether all of it was copied."""
@@ -132,6 +134,9 @@ class Copier:
         if kind == S_IFDIR and not self.recursive:
             self._refused(f"{source}: Is a directory: -r copies it with what is in it")
             return []
+        if kind != S_IFLNK and str(target) in self._links:
+            self._refused(f"{target}: this has just become a symbolic link; {source} is not written there")
+            return []
         if self.verbose:
             self.tool.write(f"{source} -> {target}\n")
         if kind == S_IFDIR:
@@ -140,14 +145,15 @@ class Copier:
             self._file(source, st, target)
         elif kind == S_IFLNK:
             text = source.files.readlink(source.path)
-            self._replace(source, target, lambda: target.files.symlink(text, target.path))
-            if self.preserve:
+            self._links.add(str(target))
+            made = self._replace(source, target, lambda: target.files.symlink(text, target.path))
+            if made and self.preserve:
                 self._owner_and_times(st, target)
         elif kind in (S_IFIFO, S_IFCHR, S_IFBLK):
             dev = 0 if kind == S_IFIFO else target.files.number(*source.files.device(st))
             mode = st.st_mode & (S_IFMT | _PERMISSIONS)
-            self._replace(source, target, lambda: target.files.mknod(target.path, mode, dev))
-            if self.preserve:
+            made = self._replace(source, target, lambda: target.files.mknod(target.path, mode, dev))
+            if made and self.preserve:
                 self._attributes(st, target)
         else:
             self._refused(f"{source}: a socket cannot be copied")
@@ -157,7 +163,7 @@ class Copier:
         if same_side(source, target) and (st.st_dev, st.st_ino) in self._made:
             self._refused(f"{source}: this directory is part of the copy: it cannot be copied into itself")
             return []
-        names = sorted(source.files.listdir(source.path))
+        names = sorted(set(source.files.listdir(source.path)))
         made = False
         try:
             if not self._made and same_side(source, target) and _contains(st, target):
@@ -183,29 +189,35 @@ class Copier:
         later += [(None, source.below(name), target.below(name)) for name in reversed(names)]
         return later
 
-    def _replace(self, source: Place[Files], target: Place[Files], make: Callable[[], None]) -> None:
-        """Make something at `target`, in place of what is there unless that is a directory."""
+    def _replace(self, source: Place[Files], target: Place[Files], make: Callable[[], None]) -> bool:
+        """Make something at `target`, in place of what is there unless that is a directory.
+
+        Returns:
+            whether it was made.
+        """
         try:
             kind = target.kind(follow_symlinks=False)
             if kind == S_IFDIR:
                 self._refused(f"{target}: Is a directory: {source} cannot replace it")
-                return
+                return False
             if kind:
                 target.files.unlink(target.path)
             make()
         except OSError as error:
             self._failed(target, error)
+            return False
+        return True
 
     # --- data -------------------------------------------------------------------------------------
 
     def _file(self, source: Place[Files], st: Attributes, target: Place[Files]) -> None:
         reader = source.files.reader(source.path)
         try:
-            if same_side(source, target) and self._is_same(st, target):
-                self._refused(f"{target}: this is {source} itself")
-                return
             perm = st.st_mode & (0o700 if self.preserve else _PERMISSIONS)
             try:
+                if same_side(source, target) and self._is_same(st, target):
+                    self._refused(f"{target}: this is {source} itself")
+                    return
                 writer = target.files.writer(target.path, perm)
             except OSError as error:
                 self._failed(target, error)

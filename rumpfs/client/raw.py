@@ -270,7 +270,9 @@ class RawClient:
 
 def _comm(comm: str | bytes | None) -> bytes:
     if comm is None:
-        comm = os.path.basename(sys.argv[0] if sys.argv and sys.argv[0] else "python")
+        comm = os.path.basename(sys.argv[0]) if sys.argv else ""
+        if comm in ("", "-c", "-m"):
+            comm = "python"
     name = os.fsencode(comm)
     if b"\0" in name:
         raise ValueError("the name of a process cannot contain a NUL")

@@ -20,7 +20,7 @@ from rumpfs.abi.stat import (
     STAT,
     STATVFS,
 )
-from rumpfs.client.errors import rump_error
+from rumpfs.client.errors import RumpError, rump_error
 
 _NS: Final = 1_000_000_000
 
@@ -79,10 +79,20 @@ class StatResult(NamedTuple):
 
 
 def stat_result(data: bytes) -> StatResult:
-    """Decode a struct stat."""
+    """Decode a struct stat.
+
+    Errors:
+        RumpError: EIO: it has another size.
+    """
+    _check("stat", data, STAT.size)
     dev, mode, ino, nlink, uid, gid, rdev, a, an, m, mn, c, cn, b, bn, *rest = STAT.unpack(data)
     times = a * _NS + an, m * _NS + mn, c * _NS + cn, b * _NS + bn
     return StatResult(dev, mode, ino, nlink, uid, gid, rdev, *times, *rest)
+
+
+def _check(name: str, data: bytes, size: int) -> None:
+    if len(data) != size:
+        raise rump_error(EIO, text=f"the server sent a struct {name} of {len(data)} bytes; it has {size}")
 
 
 class DirEntry(NamedTuple):
@@ -97,7 +107,8 @@ def dirents(data: bytes) -> list[DirEntry]:
     """Decode what getdents returned.
 
     Errors:
-        RumpError: EIO: it is not a sequence of entries.
+        RumpError: EIO: it is not a sequence of entries, or a name is none, such as one with a slash that
+            would lead out of the directory where somebody copies it to.
     """
     entries = []
     offset = 0
@@ -110,12 +121,15 @@ def dirents(data: bytes) -> list[DirEntry]:
         if reclen <= DIRENT_NAME + namlen or offset + reclen > end:
             raise _malformed(offset, end)
         if ino:  # 0 is an entry that is not used
-            entries.append(DirEntry(data[name : name + namlen], ino, kind))
+            entry = DirEntry(data[name : name + namlen], ino, kind)
+            if not entry.name or b"/" in entry.name or b"\0" in entry.name:
+                raise rump_error(EIO, text=f"the server sent a name that cannot be one: {entry.name!r}")
+            entries.append(entry)
         offset += reclen
     return entries
 
 
-def _malformed(offset: int, end: int) -> OSError:
+def _malformed(offset: int, end: int) -> RumpError:
     return rump_error(EIO, text=f"the server sent a directory that is malformed at byte {offset} of {end}")
 
 
@@ -153,7 +167,12 @@ class StatvfsResult(NamedTuple):
 
 
 def statvfs_result(data: bytes) -> StatvfsResult:
-    """Decode a struct statvfs."""
+    """Decode a struct statvfs.
+
+    Errors:
+        RumpError: EIO: it has another size.
+    """
+    _check("statvfs", data, STATVFS.size)
     fields = STATVFS.unpack(data)
     numbers, names = fields[:-3], fields[-3:]
     return StatvfsResult(*numbers, *(name.split(b"\0", 1)[0] for name in names))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rumpfs.abi.errno import ENOTTY
 from rumpfs.abi.fcntl import FWRITE
 from rumpfs.abi.ioctl import FIOASYNC, FIONBIO, TIOCGETA, parameter_length
+from rumpfs.abi.poll import POLLOUT
 from rumpfs.abi.stat import S_IFCHR, STAT
 from rumpfs.base.clock import BOOT
 from rumpfs.base.copy import Buffer
@@ -31,6 +32,9 @@ class ConsoleFile(File):
     def write(self, data: Buffer, cred: Cred) -> int:
         self._output(bytes(data))
         return len(data)
+
+    def poll(self, events: int) -> int:
+        return events & POLLOUT
 
     def stat(self) -> bytes:
         return STAT.pack(0, S_IFCHR | 0o600, 0, 0, 0, 0, 0, *BOOT * 4, 0, 0, 0, 0, 0)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import EVFILT_READ, EVFILT_VNODE, EVFILT_WRITE, NOTE_EXTEND, NOTE_WRITE
 from rumpfs.abi.fcntl import FREAD, FWRITE, O_APPEND, O_SYNC, SEEK_CUR, SEEK_END, SEEK_SET
 from rumpfs.abi.ioctl import FIOASYNC, FIONBIO, FIONREAD, FIONSPACE, FIONWRITE
 from rumpfs.abi.limits import OPEN_MAX
+from rumpfs.abi.poll import POLLIN, POLLOUT, POLLRDNORM
 from rumpfs.base.copy import Body, Buffer, Data, data_length
 from rumpfs.base.errors import VfsError
+from rumpfs.base.knote import FdKnotes, Filter, knote_fdclose
+from rumpfs.base.waitq import WaitQueue
+from rumpfs.kern.filterops import AlwaysFilter, VnodeNoteFilter, VnodeReadFilter, VnodeWriteFilter
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.specfs import Device
-from rumpfs.vfs.vnode import IO_APPEND, IO_SYNC, VDIR, VFIFO, VREG, Vnode, vref, vrele
+from rumpfs.vfs.vnode import IO_APPEND, IO_SYNC, VBLK, VDIR, VFIFO, VREG, Vnode, vref, vrele
 
+#: size of a new table of descriptors, and of the next larger one, from which on it doubles
+NDFILE = 20  # sys/sys/filedesc.h
+NDEXTENT = 50  # sys/sys/filedesc.h
 #: kern.maxfiles, the hard limit of RLIMIT_NOFILE
 MAXFILES = 10_000
 
@@ -31,6 +39,8 @@ class File:
 
     #: written data is thrown away unseen, so it need not be fetched from the caller
     discards = False
+    #: a forked process gets it, too
+    inherited = True
 
     def __init__(self, flag: int) -> None:
         self.f_flag = flag
@@ -75,6 +85,18 @@ class File:
         """Bring it to stable storage. Errors: EINVAL for what is no file."""
         raise VfsError(errno.EINVAL)
 
+    def poll(self, events: int) -> int:
+        """Return which of the POLL* `events` are the case now, and POLLHUP (fo_poll)."""
+        return events & (POLLIN | POLLOUT | POLLRDNORM)
+
+    def selqueues(self) -> tuple[WaitQueue, ...]:
+        """Return the queues that are woken when `poll` may have another answer."""
+        return ()
+
+    def kqfilter(self, filt: int) -> Filter:
+        """Return what watches it for kqueue (fo_kqfilter). Errors: EINVAL (filter), EOPNOTSUPP."""
+        raise VfsError(errno.EOPNOTSUPP)
+
     def restart(self) -> None:
         """The last descriptor is gone while calls use the file: those that sleep have to end (fo_restart)."""
 
@@ -92,7 +114,7 @@ class VnodeFile(File):
         self.f_vnode = vp
         vref(vp)
 
-    def read(self, length: int) -> Data:
+    def read(self, length: int) -> Data | Body:
         offset = self.f_offset
         data = self.f_vnode.read(offset, length)
         self.f_offset = offset + data_length(data)
@@ -102,15 +124,24 @@ class VnodeFile(File):
         """Return at most `length` bytes at `offset`."""
         return self.f_vnode.read(offset, length)
 
-    def write(self, data: Buffer, cred: Cred) -> int:
-        end = self.f_vnode.write(self.f_offset, data, self.ioflag, cred)
-        self.f_offset = end
+    def write(self, data: Buffer, cred: Cred) -> int | Body:
+        self.f_offset = self._vn_write(self.f_offset, data, cred)
         return len(data)
 
     def pwrite(self, offset: int, data: Buffer, cred: Cred) -> int:
         """Store `data` at `offset` (with O_APPEND: at the end) and return the number of bytes taken."""
-        self.f_vnode.write(offset, data, self.ioflag, cred)
+        self._vn_write(offset, data, cred)
         return len(data)
+
+    def _vn_write(self, offset: int, data: Buffer, cred: Cred) -> int:
+        vp = self.f_vnode
+        if vp.v_klist is None:
+            return vp.write(offset, data, self.ioflag, cred)
+        size = vp.size()
+        end = vp.write(offset, data, self.ioflag, cred)
+        if data:
+            vp.v_klist.note(NOTE_WRITE | (NOTE_EXTEND if end > size else 0))
+        return end
 
     @property
     def ioflag(self) -> int:
@@ -163,9 +194,31 @@ class VnodeFile(File):
     def fsync(self) -> None:
         self.f_vnode.fsync()
 
+    def kqfilter(self, filt: int) -> Filter:
+        """Return a filter of genfs (genfs_kqfilter). Errors: EINVAL."""
+        try:
+            return _GENFS_FILTERS[filt](self)
+        except KeyError:
+            raise VfsError(errno.EINVAL) from None
+
+    def restart(self) -> None:
+        """Let requests for locks that wait fail with EBADF."""
+        if self.f_vnode.v_lockf is not None:
+            self.f_vnode.v_lockf.release(self)
+
     def close(self) -> None:
-        self.f_vnode.close(self.f_flag)
-        vrele(self.f_vnode)
+        vp = self.f_vnode
+        if vp.v_lockf is not None:
+            vp.v_lockf.release(self)
+        vp.close(self.f_flag)
+        vrele(vp)
+
+
+_GENFS_FILTERS = {
+    EVFILT_READ: VnodeReadFilter,
+    EVFILT_WRITE: VnodeWriteFilter,
+    EVFILT_VNODE: VnodeNoteFilter,
+}
 
 
 class DeviceFile(VnodeFile):
@@ -203,20 +256,45 @@ class DeviceFile(VnodeFile):
     def fsync(self) -> None:
         self.device.fsync()
 
+    def kqfilter(self, filt: int) -> Filter:
+        """Return a filter (spec_kqfilter, seltrue_kqfilter). Errors: EOPNOTSUPP: a block device; EINVAL."""
+        if self.f_vnode.v_type == VBLK:
+            raise VfsError(errno.EOPNOTSUPP)
+        if filt not in (EVFILT_READ, EVFILT_WRITE):
+            raise VfsError(errno.EINVAL)
+        return AlwaysFilter()
+
     def close(self) -> None:
         self.device.close()
         super().close()
 
 
 class Filedesc:
-    """A table of descriptors."""
+    """A table of descriptors.
 
-    __slots__ = ("cloexec", "files", "limit")
+    Attributes:
+        advlock: the process, once it has asked for a record lock: its locks on a file go with any
+            descriptor of it (PK_ADVLOCK).
+        knotes: what watches the descriptors.
+    """
+
+    __slots__ = ("advlock", "cloexec", "files", "knotes", "limit")
 
     def __init__(self) -> None:
+        self.advlock: object = None
         self.files: list[File | None] = []
         self.cloexec: set[int] = set()
         self.limit = OPEN_MAX  # soft RLIMIT_NOFILE
+        self.knotes: FdKnotes = {}
+
+    @property
+    def nfiles(self) -> int:
+        """The size of the table as NetBSD grows it (fd_tryexpand): poll and select go by it."""
+        used = len(self.files)
+        size = NDFILE if used <= NDFILE else NDEXTENT
+        while size < used:
+            size *= 2
+        return size
 
     def get(self, fd: int, mode: int = 0) -> File:
         """Return an open file. Errors: EBADF: not open, or not for `mode` (FREAD, FWRITE)."""
@@ -257,8 +335,23 @@ class Filedesc:
     def close(self, fd: int) -> None:
         """Close a descriptor. Errors: EBADF."""
         fp = self.get(fd)
+        if self.knotes:
+            knote_fdclose(self.knotes, fd)
         self.files[fd] = None
         self.cloexec.discard(fd)
+        self._release(fp)
+
+    def replace(self, fd: int, fp: File) -> None:
+        """Let an open descriptor be of another file; what it has of its own stays."""
+        old = self.get(fd)
+        self.files[fd] = fp
+        fp.f_count += 1
+        self._release(old)
+
+    def _release(self, fp: File) -> None:
+        """One descriptor less is of `fp` (kern_descrip.c: closef)."""
+        if self.advlock is not None and isinstance(fp, VnodeFile) and fp.f_vnode.v_lockf is not None:
+            fp.f_vnode.v_lockf.release(self.advlock)
         fp.f_count -= 1
         if fp.f_count == 0:
             if fp.f_busy:
@@ -277,14 +370,19 @@ class Filedesc:
         return max((fd for fd, fp in enumerate(self.files) if fp is not None), default=-1)
 
     def copy(self) -> Filedesc:
-        """Return a table with the same open files (fd_copy)."""
+        """Return a table with the same open files, but without event queues (fd_copy)."""
         new = Filedesc()
         new.limit = self.limit
         new.files = list(self.files)
         new.cloexec = set(self.cloexec)
-        for fp in new.files:
-            if fp is not None:
+        for fd, fp in enumerate(new.files):
+            if fp is None:
+                continue
+            if fp.inherited:
                 fp.f_count += 1
+            else:
+                new.files[fd] = None
+                new.cloexec.discard(fd)
         return new
 
     def exec(self) -> None:

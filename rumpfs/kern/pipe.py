@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from rumpfs.abi import errno
-from rumpfs.abi.fcntl import FREAD, FWRITE, O_NONBLOCK
-from rumpfs.abi.ioctl import FIOASYNC, FIONBIO, FIONREAD, FIONSPACE, FIONWRITE
+from rumpfs.abi.fcntl import FREAD, FWRITE
 from rumpfs.abi.limits import PC_PIPE_BUF, PIPE_BUF
 from rumpfs.abi.stat import S_IFIFO, STAT
 from rumpfs.base.clock import now
-from rumpfs.base.copy import Body, Buffer, Request, Sleep
+from rumpfs.base.copy import Body, Buffer
 from rumpfs.base.errors import VfsError
+from rumpfs.base.knote import Filter
+from rumpfs.base.pipebuf import PIPE_SIZE, Pipebuf
 from rumpfs.base.waitq import WaitQueue
 from rumpfs.kern.descrip import File
+from rumpfs.kern.filterops import pipe_kqfilter, pipe_poll, pipe_queues
 from rumpfs.vfs.cred import Cred
 
-PIPE_SIZE = 16384  # sys/sys/pipe.h
 
+class Pipe(Pipebuf):
+    """What is between the two ends."""
 
-class Pipe:
-    """The buffer between the two ends, and who waits at them."""
-
-    __slots__ = ("born", "buffer", "readable", "readers", "writable", "writers")
+    __slots__ = ("born",)
 
     def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.readers = 1
-        self.writers = 1
-        self.readable = WaitQueue()
-        self.writable = WaitQueue()
+        super().__init__()
         self.born = now()
 
 
@@ -42,6 +35,7 @@ class PipeFile(File):
     def __init__(self, pipe: Pipe, flag: int) -> None:
         super().__init__(flag)
         self.pipe = pipe
+        pipe.open(flag)
 
     def stat(self) -> bytes:
         size = len(self.pipe.buffer)
@@ -50,14 +44,7 @@ class PipeFile(File):
         )
 
     def ioctl(self, command: int, data: bytes) -> bytes:
-        used = len(self.pipe.buffer)
-        if command in (FIONREAD, FIONWRITE):
-            return used.to_bytes(4, "little")
-        if command == FIONSPACE:
-            return (PIPE_SIZE - used).to_bytes(4, "little")
-        if command in (FIONBIO, FIOASYNC):
-            return b""
-        raise VfsError(errno.ENOTTY)
+        return self.pipe.ioctl(command)
 
     def pathconf(self, name: int) -> int:
         """Return a limit: there is only PIPE_BUF. Errors: EINVAL."""
@@ -65,10 +52,22 @@ class PipeFile(File):
             raise VfsError(errno.EINVAL)
         return PIPE_BUF
 
+    def poll(self, events: int) -> int:
+        return pipe_poll(self.pipe, self.f_flag, events)
+
+    def selqueues(self) -> tuple[WaitQueue, ...]:
+        return pipe_queues(self.pipe, self.f_flag)
+
+    def kqfilter(self, filt: int) -> Filter:
+        return pipe_kqfilter(self.pipe, self.f_flag, filt)
+
     def restart(self) -> None:
         """Wake who sleeps with this end: without a descriptor he gets EBADF (pipe_restart)."""
-        self.pipe.readable.wakeup()
-        self.pipe.writable.wakeup()
+        self.pipe.restart()
+
+    def close(self) -> None:
+        self.pipe.close(self.f_flag)
+        self.pipe.restart()  # who polls a descriptor of this end finds it closed
 
 
 class PipeReader(PipeFile):
@@ -77,32 +76,7 @@ class PipeReader(PipeFile):
     __slots__ = ()
 
     def read(self, length: int) -> Buffer | Body:
-        pipe = self.pipe
-        if pipe.buffer or not pipe.writers or not length:
-            return self._take(length)
-        if self.f_flag & O_NONBLOCK:
-            raise VfsError(errno.EAGAIN)
-        return self._wait(length)
-
-    def _take(self, length: int) -> bytes:
-        buffer = self.pipe.buffer
-        data = bytes(buffer[:length])
-        del buffer[:length]
-        if data:
-            self.pipe.writable.wakeup()
-        return data
-
-    def _wait(self, length: int) -> Generator[Request, Any, Any]:
-        pipe = self.pipe
-        while not pipe.buffer and pipe.writers:
-            if not self.f_count:
-                raise VfsError(errno.EBADF)
-            yield Sleep(pipe.readable)
-        return self._take(length)
-
-    def close(self) -> None:
-        self.pipe.readers -= 1
-        self.pipe.writable.wakeup()
+        return self.pipe.read(self, length)
 
 
 class PipeWriter(PipeFile):
@@ -111,47 +85,10 @@ class PipeWriter(PipeFile):
     __slots__ = ()
 
     def check_write(self) -> None:
-        if not self.pipe.readers:
-            raise VfsError(errno.EPIPE)
+        self.pipe.check_write()
 
     def write(self, data: Buffer, cred: Cred) -> int | Body:
-        pipe = self.pipe
-        self.check_write()
-        if len(pipe.buffer) + len(data) <= PIPE_SIZE:
-            pipe.buffer += data
-            pipe.readable.wakeup()
-            return len(data)
-        return self._wait(memoryview(data))
-
-    def _wait(self, data: memoryview) -> Generator[Request, Any, int]:
-        pipe = self.pipe
-        sent = 0
-        while sent < len(data):
-            if not pipe.readers:
-                raise VfsError(errno.EPIPE)
-            room = PIPE_SIZE - len(pipe.buffer)
-            if room <= 0 or (len(data) <= PIPE_BUF and room < len(data)):
-                if self.f_flag & O_NONBLOCK:
-                    if sent:
-                        break
-                    raise VfsError(errno.EAGAIN)
-                try:
-                    if not self.f_count:
-                        raise VfsError(errno.EBADF)
-                    yield Sleep(pipe.writable)
-                except VfsError:
-                    if sent:
-                        break
-                    raise
-                continue
-            pipe.buffer += data[sent : sent + room]
-            sent += min(room, len(data) - sent)
-            pipe.readable.wakeup()
-        return sent
-
-    def close(self) -> None:
-        self.pipe.writers -= 1
-        self.pipe.readable.wakeup()
+        return self.pipe.write(self, data)
 
 
 def pipe1(flags: int = 0) -> tuple[PipeReader, PipeWriter]:

@@ -14,7 +14,7 @@ from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import File, Filedesc, VnodeFile
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.cred import ROOT, Cred
-from rumpfs.vfs.vnode import Vnode, vref, vrele
+from rumpfs.vfs.vnode import VBAD, Vnode, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.kern.kernel import Kernel
@@ -146,10 +146,15 @@ class Proc:
         return self.vnode_file(fd).f_vnode
 
     def vnode_file(self, fd: int, number: int = errno.EINVAL) -> VnodeFile:
-        """Return the vnode file behind a descriptor. Errors: EBADF; `number` for what is no vnode."""
+        """Return the vnode file behind a descriptor.
+
+        Errors: EBADF (or the file was revoked); `number` for what is no vnode.
+        """
         fp: File = self.fget(fd)
         if not isinstance(fp, VnodeFile):
             raise VfsError(number)
+        if fp.f_vnode.v_type == VBAD:
+            raise VfsError(errno.EBADF)
         return fp
 
     def exit(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import NOTE_ATTRIB, NOTE_EXTEND
 from rumpfs.abi.fcntl import AT_EACCESS, AT_SYMLINK_NOFOLLOW, FWRITE, R_OK, W_OK, X_OK
 from rumpfs.abi.mount import MNT_RDONLY
 from rumpfs.abi.stat import ALLPERMS, S_ISGID, S_ISUID, UTIME_NOW, UTIME_OMIT
@@ -48,7 +49,12 @@ def setattr_(p: Proc, vp: Vnode, va: SetAttr) -> int:
     """Change attributes. Errors: EROFS, and those of VOP_SETATTR."""
     if vp.v_mount.mnt_flag & MNT_RDONLY:
         raise VfsError(errno.EROFS)
+    if vp.v_klist is None:
+        vp.setattr(va, p.cred)
+        return 0
+    size = vp.size()
     vp.setattr(va, p.cred)
+    vp.v_klist.note(NOTE_EXTEND if va.size is not None and va.size > size else NOTE_ATTRIB)
     return 0
 
 
@@ -289,6 +295,12 @@ def sys_faccessat(p: Proc, fd: int, path: bytes, amode: int, flag: int) -> int:
 def sys_pathconf(p: Proc, path: bytes, name: int) -> int:
     """Return a limit of a path. Errors: those of namei; EINVAL."""
     return namei(p, path).pathconf(name)
+
+
+@syscall("lpathconf")
+def sys_lpathconf(p: Proc, path: bytes, name: int) -> int:
+    """Return a limit for the path itself. Errors: those of namei; EINVAL."""
+    return namei(p, path, False).pathconf(name)
 
 
 @syscall("fpathconf")

@@ -9,10 +9,13 @@ from rumpfs.abi.fcntl import (
     F_DUPFD_CLOEXEC,
     F_GETFD,
     F_GETFL,
+    F_GETLK,
     F_GETNOSIGPIPE,
     F_MAXFD,
     F_SETFD,
     F_SETFL,
+    F_SETLK,
+    F_SETLKW,
     F_SETNOSIGPIPE,
     FCNTLFLAGS,
     FD_CLOEXEC,
@@ -26,6 +29,7 @@ from rumpfs.base.copy import Body, CopyOut
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.pipe import pipe1
 from rumpfs.kern.proc import Proc
+from rumpfs.kern.sys_lock import fcntl_lock
 from rumpfs.kern.syscall import syscall
 
 
@@ -75,8 +79,10 @@ def sys_dup3(p: Proc, old: int, new: int, flags: int) -> int:
 
 
 @syscall("fcntl", raw=True)
-def sys_fcntl(p: Proc, fd: int, cmd: int, arg: int) -> int:
-    """Inspect and change descriptors. Errors: EBADF, EINVAL (command, descriptor), EMFILE."""
+def sys_fcntl(p: Proc, fd: int, cmd: int, arg: int) -> int | Body:
+    """Inspect and change descriptors. Errors: EBADF, EINVAL (command, descriptor), EMFILE; `fcntl_lock`."""
+    if cmd in (F_GETLK, F_SETLK, F_SETLKW):
+        return fcntl_lock(p, fd, cmd, arg)
     if cmd == F_CLOSEM:
         if fd < 0:
             raise VfsError(errno.EBADF)

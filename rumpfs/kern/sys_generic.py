@@ -39,6 +39,7 @@ from rumpfs.kern.descrip import File, VnodeFile
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.sys_resource import enforce_rlimit_fsize
 from rumpfs.kern.syscall import syscall
+from rumpfs.vfs.vnode import VFIFO
 
 #: address and length of each place
 Iovec = deque[tuple[int, int]]
@@ -70,7 +71,7 @@ def _read_waiting(body: Body, buf: int) -> Generator[Request, Any, Done]:
 def sys_pread(p: Proc, fd: int, buf: int, nbyte: int, offset: int) -> Result | Body:
     """Read at `offset`. Errors: EBADF, ESPIPE, EINVAL (length, offset), EFAULT, EISDIR, EIO."""
     fp = p.fget(fd, FREAD)
-    if not isinstance(fp, VnodeFile):
+    if not isinstance(fp, VnodeFile) or fp.f_vnode.v_type == VFIFO:
         raise VfsError(errno.ESPIPE)
     if offset < 0:
         raise VfsError(errno.EINVAL)
@@ -90,7 +91,7 @@ def _length(nbyte: int) -> int:
 
 def _read_long(fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
     """Read into several places, or more than fits in one answer."""
-    if not isinstance(fp, VnodeFile):
+    if not isinstance(fp, VnodeFile) or fp.f_vnode.v_type == VFIFO:
         return (yield from _read_once(fp, iov))
     total = 0
     for addr, length in iov:
@@ -103,6 +104,7 @@ def _read_long(fp: File, offset: int | None, iov: Iovec) -> Generator[Request, A
                 if total:
                     return total
                 raise
+            assert isinstance(data, DATA_TYPES)
             count = data_length(data)
             if count:
                 yield CopyOut(addr + done, data)
@@ -150,7 +152,7 @@ def sys_pwrite(p: Proc, fd: int, buf: int, nbyte: int, offset: int) -> Result | 
 
 
 def _seekable(fp: File, offset: int) -> VnodeFile:
-    if not isinstance(fp, VnodeFile):
+    if not isinstance(fp, VnodeFile) or fp.f_vnode.v_type == VFIFO:
         raise VfsError(errno.ESPIPE)
     if offset < 0:
         raise VfsError(errno.EINVAL)

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import NOTE_REVOKE
 from rumpfs.abi.limits import PATH_MAX, RB_STRING
 from rumpfs.abi.mount import (
+    EXPORT_ARGS30_SIZE,
     MNT_BASIC_FLAGS,
     MNT_EXPORTED,
     MNT_FORCE,
     MNT_GETARGS,
     MNT_IGNORE,
+    MNT_RELOAD,
     MNT_UPDATE,
     VFS_MAX_MOUNT_DATA,
     VFS_NAMELEN,
 )
-from rumpfs.abi.stat import STATVFS
+from rumpfs.abi.stat import STATVFS, STATVFS_100
 from rumpfs.base.copy import Body, CopyIn, CopyInStr, CopyOut
 from rumpfs.base.errors import VfsError
+from rumpfs.kern.descrip import VnodeFile
+from rumpfs.kern.mount_update import mount_getargs, mount_update
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.mount import Mount, MountArgs, Vfs
 from rumpfs.vfs.namei import namei
-from rumpfs.vfs.vnode import VDIR, Vnode, vref, vrele
+from rumpfs.vfs.vnode import VDIR, Vnode, knote, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.kern.kernel import Kernel
@@ -38,12 +44,12 @@ def _vfs(p: Proc) -> Vfs:
 
 @syscall("__mount50", raw=True)
 def sys_mount(p: Proc, type_: int, path: int, flags: int, data: int, data_len: int) -> Body:
-    """Mount a file system.
+    """Mount a file system; with MNT_UPDATE change a mount, with MNT_GETARGS store its arguments.
 
-    Errors: EPERM, those of namei, ENODEV (type), EOPNOTSUPP (MNT_UPDATE, MNT_GETARGS), EINVAL (data,
-    flags), ENOTDIR, and those of the file system.
+    Errors: EPERM (but everybody may use MNT_GETARGS), those of namei, ENODEV (type), EINVAL (data, flags),
+    ENOTDIR, and those of the file system; those of `mount_update` and `mount_getargs`.
     """
-    if p.cred.euid:
+    if p.cred.euid and not flags & MNT_GETARGS:
         raise VfsError(errno.EPERM)
     covered = namei(p, (yield CopyInStr(path, PATH_MAX)))
     vref(covered)
@@ -55,18 +61,23 @@ def sys_mount(p: Proc, type_: int, path: int, flags: int, data: int, data_len: i
 
 def _mount(p: Proc, covered: Vnode, type_: int, path: int, flags: int, data: int, data_len: int) -> Body:
     vfs = _vfs(p)
-    if flags & (MNT_UPDATE | MNT_GETARGS):
-        raise VfsError(errno.EOPNOTSUPP)
-    name = yield CopyInStr(type_, VFS_NAMELEN)
-    op = vfs.types.get(b"ffs" if name == b"ufs" else name)
-    if op is None:
-        raise VfsError(errno.ENODEV)
+    op = covered.v_mount.mnt_op
+    if not flags & (MNT_UPDATE | MNT_GETARGS):
+        op = vfs.fstype((yield CopyInStr(type_, VFS_NAMELEN)))
     args = None
     if data:
-        length = data_len or op.args_size
+        least = EXPORT_ARGS30_SIZE if flags & MNT_UPDATE else 0
+        length = data_len or max(op.args_size, least)
         if not 0 < length <= VFS_MAX_MOUNT_DATA:
             raise VfsError(errno.EINVAL)
         args = yield CopyIn(data, length)
+    if flags & MNT_GETARGS:
+        if args is None and not data_len:
+            raise VfsError(errno.EINVAL)
+        return (yield from mount_getargs(covered, flags, data, args))
+    if flags & MNT_UPDATE:
+        passed = flags & (MNT_BASIC_FLAGS | MNT_RELOAD)
+        return (yield from mount_update(p, covered, flags, MountArgs(p, passed, args, path)))
     if covered.v_type != VDIR:
         raise VfsError(errno.ENOTDIR)
     if flags & MNT_EXPORTED:
@@ -105,9 +116,19 @@ def sys_unmount(p: Proc, path: bytes, flags: int) -> int:
     vfs = _vfs(p)
     was_root = vp is vfs.rootvnode
     vfs.dounmount(vp.v_mount, flags)
+    _revoke(p.kernel, vp.v_mount)
     if was_root:
         _move_directories(p.kernel, vp, vfs.rootvnode)
     return 0
+
+
+def _revoke(kernel: Kernel, mp: Mount) -> None:
+    """Tell who watches files of a mount that it is gone (vfs_vnode.c: vgone)."""
+    for p in kernel.procs.values():
+        for fd in list(p.fd.knotes):
+            fp = p.fd.files[fd]
+            if isinstance(fp, VnodeFile) and fp.f_vnode.v_mount is mp:
+                knote(fp.f_vnode, NOTE_REVOKE)
 
 
 @syscall("statvfs1")
@@ -122,16 +143,38 @@ def sys_fstatvfs1(p: Proc, fd: int, flags: int) -> bytes:
     return p.vnode(fd).v_mount.pack_statvfs()
 
 
-@syscall("getvfsstat", raw=True)
-def sys_getvfsstat(p: Proc, buf: int, bufsize: int, flags: int) -> Body:
-    """Store struct statvfs of every mount, root first, and return their number. Errors: EFAULT, EIO."""
+@syscall("__statvfs190")
+def sys_statvfs190(p: Proc, path: bytes, flags: int) -> bytes:
+    """Return NetBSD 10's struct statvfs of a path's file system. Errors: those of namei; EIO."""
+    return namei(p, path).v_mount.pack_statvfs_100()
+
+
+@syscall("__fstatvfs190")
+def sys_fstatvfs190(p: Proc, fd: int, flags: int) -> bytes:
+    """Return NetBSD 10's struct statvfs of an open file's file system. Errors: EBADF, EINVAL, EIO."""
+    return p.vnode(fd).v_mount.pack_statvfs_100()
+
+
+def _getvfsstat(p: Proc, buf: int, bufsize: int, size: int, pack: Callable[[Mount], bytes]) -> Body:
     mounts: list[Mount] = _vfs(p).mountlist
     if not buf:
         return len(mounts)
-    fitting = mounts[: bufsize // STATVFS.size]
+    fitting = mounts[: bufsize // size]
     if fitting:
-        yield CopyOut(buf, b"".join(mp.pack_statvfs() for mp in fitting))
+        yield CopyOut(buf, b"".join(map(pack, fitting)))
     return len(fitting)
+
+
+@syscall("getvfsstat", raw=True)
+def sys_getvfsstat(p: Proc, buf: int, bufsize: int, flags: int) -> Body:
+    """Store struct statvfs of every mount, root first, and return their number. Errors: EFAULT, EIO."""
+    return _getvfsstat(p, buf, bufsize, STATVFS.size, Mount.pack_statvfs)
+
+
+@syscall("__getvfsstat90", raw=True)
+def sys_getvfsstat90(p: Proc, buf: int, bufsize: int, flags: int) -> Body:
+    """Store NetBSD 10's struct statvfs of every mount, and return their number. Errors: EFAULT, EIO."""
+    return _getvfsstat(p, buf, bufsize, STATVFS_100.size, Mount.pack_statvfs_100)
 
 
 @syscall("sync")

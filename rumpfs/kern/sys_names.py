@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import NOTE_DELETE, NOTE_LINK, NOTE_RENAME, NOTE_WRITE
 from rumpfs.abi.fcntl import AT_REMOVEDIR, AT_SYMLINK_FOLLOW
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.stat import ALLPERMS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG
@@ -13,7 +14,7 @@ from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.getcwd import getcwd
 from rumpfs.vfs.namei import Nameidata, NewName, namei, namei_create, namei_delete, namei_rename
-from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, Vnode
+from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, Vnode, knote
 
 
 def _start(p: Proc, fd: int, path: bytes) -> Vnode | None:
@@ -31,6 +32,7 @@ def _new_name(p: Proc, at: Vnode | None, path: bytes, directory: bool = False) -
 def _mkdir(p: Proc, at: Vnode | None, path: bytes, mode: int) -> int:
     nd = _new_name(p, at, path, directory=True)
     nd.dvp.mkdir(nd.name, mode & 0o777 & ~p.umask, p.cred)
+    knote(nd.dvp, NOTE_WRITE | NOTE_LINK)
     return 0
 
 
@@ -56,6 +58,7 @@ def _mknod(p: Proc, at: Vnode | None, path: bytes, mode: int, rdev: int) -> int:
     if fmt not in _MKNOD or (fmt in (S_IFCHR, S_IFBLK) and rdev == NODEV):
         raise VfsError(errno.EINVAL)
     nd.dvp.create(nd.name, mode & ALLPERMS & ~p.umask | fmt, p.cred, rdev)
+    knote(nd.dvp, NOTE_WRITE)
     return 0
 
 
@@ -93,6 +96,7 @@ def sys_mkfifoat(p: Proc, fd: int, path: bytes, mode: int) -> int:
 def _symlink(p: Proc, target: bytes, at: Vnode | None, path: bytes) -> int:
     nd = _new_name(p, at, path)
     nd.dvp.symlink(nd.name, 0o777 & ~p.umask, target, p.cred)
+    knote(nd.dvp, NOTE_WRITE)
     return 0
 
 
@@ -133,6 +137,8 @@ def _link(p: Proc, vp: Vnode, at: Vnode | None, path: bytes) -> int:
     if nd.dvp.v_mount is not vp.v_mount:
         raise VfsError(errno.EXDEV)
     nd.dvp.link(nd.name, vp, p.cred)
+    knote(nd.dvp, NOTE_WRITE)
+    knote(vp, NOTE_LINK)
     return 0
 
 
@@ -158,14 +164,29 @@ def _unlink(p: Proc, at: Vnode | None, path: bytes, flag: int) -> int:
     if vp.v_type != VDIR:
         if flag & AT_REMOVEDIR:
             raise VfsError(errno.ENOTDIR)
-        dvp.remove(name, vp, p.cred)
+        _remove(p, dvp, name, vp)
         return 0
     if not flag & AT_REMOVEDIR:
         raise VfsError(errno.EPERM)
     if name == b"..":
         raise VfsError(errno.ENOTEMPTY)
     dvp.rmdir(name, vp, p.cred)
+    knote(vp, NOTE_DELETE)
+    knote(dvp, NOTE_WRITE | NOTE_LINK)
     return 0
+
+
+def _remove(p: Proc, dvp: Vnode, name: bytes, vp: Vnode) -> None:
+    """Take away the name of something that is no directory."""
+    dvp.remove(name, vp, p.cred)
+    _knote_removed(vp)
+    knote(dvp, NOTE_WRITE)
+
+
+def _knote_removed(vp: Vnode) -> None:
+    """Tell who watches `vp` that a name of it is gone, or that it was the last."""
+    if vp.v_klist is not None:
+        vp.v_klist.note(NOTE_LINK if vp.v_type != VDIR and vp.getattr().nlink else NOTE_DELETE)
 
 
 @syscall("unlink")
@@ -204,9 +225,24 @@ def _rename(p: Proc, fat: Vnode | None, fpath: bytes, tat: Vnode | None, tpath: 
     _check_rename(source, target)
     if source.vp is not target.vp:
         source.dvp.rename(source.name, source.vp, target.dvp, target.name, target.vp, p.cred)
+        _knote_rename(source, target)
     elif not posix and (source.dvp is not target.dvp or source.name != target.name):
-        source.dvp.remove(source.name, source.vp, p.cred)
+        _remove(p, source.dvp, source.name, source.vp)
     return 0
+
+
+def _knote_rename(source: Nameidata, target: NewName) -> None:
+    """Tell who watches what a rename was about; directories also when their link counts have changed."""
+    directory = source.vp.v_type == VDIR
+    replaced = target.vp is not None
+    if source.dvp is target.dvp:
+        knote(source.dvp, NOTE_WRITE | (NOTE_LINK if directory and replaced else 0))
+    else:
+        knote(source.dvp, NOTE_WRITE | (NOTE_LINK if directory else 0))
+        knote(target.dvp, NOTE_WRITE | (NOTE_LINK if directory and not replaced else 0))
+    knote(source.vp, NOTE_RENAME)
+    if target.vp is not None:
+        _knote_removed(target.vp)
 
 
 def _check_rename(source: Nameidata, target: NewName) -> None:

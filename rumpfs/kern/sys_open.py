@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 from rumpfs.abi import errno
+from rumpfs.abi.event import NOTE_WRITE
 from rumpfs.abi.fcntl import (
     FCNTLFLAGS,
     FREAD,
     FWRITE,
+    LOCK_EX,
+    LOCK_NB,
+    LOCK_SH,
     O_ACCMODE,
     O_CLOEXEC,
     O_CREAT,
     O_DIRECTORY,
     O_EXCL,
+    O_EXLOCK,
     O_NOFOLLOW,
+    O_NONBLOCK,
+    O_SHLOCK,
     O_TRUNC,
 )
 from rumpfs.abi.mount import MNT_NODEV, MNT_RDONLY
 from rumpfs.abi.stat import ALLPERMS, S_IFREG, S_ISTXT
-from rumpfs.base.copy import Data
+from rumpfs.base.copy import Body, Data, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import DeviceFile, VnodeFile, accmode
+from rumpfs.kern.fifo import FifoFile
 from rumpfs.kern.proc import Proc
+from rumpfs.kern.sys_attr import setattr_
+from rumpfs.kern.sys_lock import lock_file
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.cred import VEXEC, VREAD, VWRITE
 from rumpfs.vfs.namei import namei, namei_create
-from rumpfs.vfs.vnode import VBLK, VCHR, VDIR, VFIFO, VLNK, VREG, VSOCK, SetAttr, Vnode
+from rumpfs.vfs.vnode import VBLK, VCHR, VDIR, VFIFO, VLNK, VREG, VSOCK, SetAttr, Vnode, knote, vref, vrele
 
 GETDENTS_MAX = 65536  # MAXBSIZE: what one getdents returns at most
 
 
 @syscall("open")
-def sys_open(p: Proc, path: bytes, flags: int, mode: int) -> int:
+def sys_open(p: Proc, path: bytes, flags: int, mode: int) -> int | Body:
     """Open a file. Errors: those of openat."""
     return do_open(p, None, path, flags, mode)
 
 
 @syscall("openat")
-def sys_openat(p: Proc, fd: int, path: bytes, flags: int, mode: int) -> int:
+def sys_openat(p: Proc, fd: int, path: bytes, flags: int, mode: int) -> int | Body:
     """Open a file below a directory.
 
     Errors: EINVAL (access mode 3; O_CREAT with O_DIRECTORY), EMFILE, those of namei, EEXIST (O_EXCL),
-    EFTYPE (O_NOFOLLOW and a link), EOPNOTSUPP (socket, FIFO), ENOTDIR (O_DIRECTORY), EACCES, EISDIR,
-    EROFS, ENXIO.
+    EFTYPE (O_NOFOLLOW and a link), EOPNOTSUPP (socket), ENOTDIR (O_DIRECTORY), EACCES, EISDIR, EROFS,
+    ENXIO, and those of `open_vnode`.
     """
     return do_open(p, p.directory(fd) if path[:1] != b"/" else None, path, flags, mode)
 
 
-def do_open(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> int:
+def do_open(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> int | Body:
     """Open `path` relative to `at` and return the descriptor (vfs_syscalls.c: do_open)."""
     if flags & O_ACCMODE == O_ACCMODE:
         raise VfsError(errno.EINVAL)
@@ -62,9 +75,50 @@ def do_open(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> in
     if not created:
         check_open(p, vp, flags, flag)
         if flags & O_TRUNC and vp.v_type == VREG:
-            vp.setattr(SetAttr(size=0), p.cred)
+            setattr_(p, vp, SetAttr(size=0))
+    return open_vnode(p, vp, flags, flag)
+
+
+def open_vnode(p: Proc, vp: Vnode, flags: int, flag: int) -> int | Body:
+    """Open a vnode, which may be, and return the descriptor (vfs_vnops.c: vn_open, open_setfp).
+
+    Args:
+        flags: as open(2) has them.
+        flag: what the file keeps of them.
+
+    Errors: those of VOP_OPEN; ENXIO, and those of the driver; EAGAIN (O_SHLOCK, O_EXLOCK); EINTR.
+    """
     vp.open(flag, p.cred)
+    if vp.v_type == VFIFO or flags & (O_SHLOCK | O_EXLOCK):
+        return _open_waiting(p, vp, flags, flag)
     return p.fd.alloc(_file(p, vp, flag), cloexec=bool(flags & O_CLOEXEC))
+
+
+def _open_waiting(p: Proc, vp: Vnode, flags: int, flag: int) -> Generator[Request, Any, int]:
+    """Open what may have to wait: the other side of a FIFO, or who has locked the file."""
+    vref(vp)
+    try:
+        fp = (yield from _open_fifo(vp, flag)) if vp.v_type == VFIFO else _file(p, vp, flag)
+    finally:
+        vrele(vp)
+    try:
+        if flags & (O_SHLOCK | O_EXLOCK):
+            how = (LOCK_EX if flags & O_EXLOCK else LOCK_SH) | (LOCK_NB if flag & O_NONBLOCK else 0)
+            waiting = lock_file(p, fp, how)
+            if waiting is not None:
+                yield from waiting
+        return p.fd.alloc(fp, cloexec=bool(flags & O_CLOEXEC))
+    except BaseException:
+        fp.close()
+        raise
+
+
+def _open_fifo(vp: Vnode, flag: int) -> Generator[Request, Any, FifoFile]:
+    fifo = vp.fifo()
+    waiting = fifo.fifo_open(flag)
+    if waiting is not None:
+        yield from waiting
+    return FifoFile(vp, flag, fifo)
 
 
 def _file(p: Proc, vp: Vnode, flag: int) -> VnodeFile:
@@ -80,7 +134,9 @@ def _open_create(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) 
     """Return the vnode of a path, and whether it had to be made. Errors: those of `namei_create`; EEXIST."""
     dvp, name, vp = namei_create(p, path, at, follow=not flags & (O_EXCL | O_NOFOLLOW))
     if vp is None:
-        return dvp.create(name, mode & ~p.umask & ALLPERMS & ~S_ISTXT | S_IFREG, p.cred), True
+        vp = dvp.create(name, mode & ~p.umask & ALLPERMS & ~S_ISTXT | S_IFREG, p.cred)
+        knote(dvp, NOTE_WRITE)
+        return vp, True
     if flags & O_EXCL:
         raise VfsError(errno.EEXIST)
     return vp, False
@@ -94,7 +150,7 @@ def check_open(p: Proc, vp: Vnode, flags: int, flag: int) -> None:
         flag: FREAD, FWRITE.
     """
     vtype = vp.v_type
-    if vtype in (VSOCK, VFIFO):
+    if vtype == VSOCK:
         raise VfsError(errno.EOPNOTSUPP)
     if vtype == VLNK:
         raise VfsError(errno.EFTYPE)
@@ -185,11 +241,20 @@ def sys_chroot(p: Proc, path: bytes) -> int:
     return 0
 
 
+@syscall("fchroot")
+def sys_fchroot(p: Proc, fd: int) -> int:
+    """Change the root directory to an open one. Errors: EPERM, EBADF, EINVAL (no vnode), ENOTDIR, EACCES."""
+    if p.cred.euid:
+        raise VfsError(errno.EPERM)
+    vp = p.vnode(fd)
+    check_search(p, vp)
+    p.chroot(vp)
+    return 0
+
+
 @syscall("umask")
 def sys_umask(p: Proc, newmask: int) -> int:
     """Set the file creation mask and return the former one."""
     old = p.umask
     p.umask = newmask & ALLPERMS
     return old
-
-

@@ -34,6 +34,12 @@ def syscall(*names: str, raw: bool = False) -> Callable[[Callable[..., Any]], Ca
     return enter
 
 
+def body_of(name: str) -> Callable[..., Any] | None:
+    """Return the body that was entered for a call; None when it is not provided."""
+    entered = _bodies.get(name)
+    return None if entered is None else entered[0]
+
+
 class Sysent:
     """One call, ready to run.
 

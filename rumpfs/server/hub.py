@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,8 @@ from typing import Final
 import trio
 
 from rumpfs.kern.kernel import Kernel
+
+log = logging.getLogger(__name__)
 
 #: one buffer for all: a session has taken everything out of it before another receives
 RECV_SIZE: Final = 256 << 10
@@ -44,9 +47,12 @@ class Hub:
             ready.popleft()()
 
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task beside the sessions; nothing happens when the server is ending."""
+        """Run a task beside the sessions; nothing happens when the server is ending.
+
+        An exception that it lets through is logged: it is no reason for the others to end.
+        """
         if self.nursery is not None:
-            self.nursery.start_soon(task)
+            self.nursery.start_soon(_guarded, task)
 
     def at(self, deadline: float, expire: Callable[[], None]) -> trio.CancelScope:
         """Call `expire` at a monotonic time (seconds), unless what is returned is cancelled before."""
@@ -60,3 +66,10 @@ class Hub:
 
         self.spawn(timer)
         return scope
+
+
+async def _guarded(task: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await task()
+    except Exception:
+        log.exception("a task of the server failed unexpectedly")

@@ -57,6 +57,7 @@ class Session:
         self.calls: Calls | None = None
         self.blocked = False  # output waits for the client to read
         self.dead = False
+        self._over = False  # a refused fork: what came behind it does not count
         self._exec: Exec | None = None
         self._queued: list[Call] = []
         self._room = trio.Event()
@@ -93,6 +94,8 @@ class Session:
                     await self._wait_for_room()
         except RemoteProtocolError as error:
             log.warning("%s: %s; connection closed", self.peer, error)
+        except Exception:
+            log.exception("%s: the session failed unexpectedly; connection closed", self.peer)
         finally:
             hub.awake -= 1
             self.close()
@@ -131,6 +134,8 @@ class Session:
         """Do what the client said, and send what came of it."""
         calls = self.calls
         for event in events:
+            if self._over:
+                break
             if type(event) is Call and calls is not None and self._exec is None and not self.blocked:
                 calls.call(event)
             elif type(event) is Answer:
@@ -179,11 +184,12 @@ class Session:
         try:
             if event.cancel:
                 kernel.forget(event.cookie)
-                self.conn.closing = True
+                self._over = self.conn.closing = True
                 return
             self.calls = Calls(self.hub, self.conn, kernel.fork(event.cookie), self.flush)
         except VfsError:
             self.conn.refuse(event.reqno, wire.ERR_INVALID_PREFORK)
+            self._over = True
             return
         self.conn.out.append(wire.handshake_resp(event.reqno))
 

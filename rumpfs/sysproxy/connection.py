@@ -98,6 +98,8 @@ class ServerConnection:
             RemoteProtocolError: the connection has to be closed without an answer.
         """
         events: list[ServerEvent] = []
+        if self.closing:
+            return events
         for reqno, cls, kind, union, body in self._reader.frames(data):
             if cls == wire.REQ:
                 if kind == wire.SYSCALL and self.established:
@@ -106,6 +108,7 @@ class ServerConnection:
                 event = self._request(reqno, kind, union, bytes(body))
                 events.append(event)
                 if type(event) is Malformed and event.fatal:
+                    self.closing = True
                     break
             elif cls == wire.RESP:
                 events.append(Answer(reqno, kind, body))

@@ -97,7 +97,8 @@ def _tcp(address: str, client: bool) -> TcpUrl:
     if host in ("*", "0"):
         host = "0.0.0.0"  # noqa: S104 - INADDR_ANY is what the url asks for
     quad = host.split(".")
-    if len(quad) != 4 or not all(re.fullmatch("[0-9]{1,3}", part) and int(part) < 256 for part in quad):
+    # As inet_pton(3) has it: no part begins with a needless zero.
+    if len(quad) != 4 or not all(re.fullmatch("0|[1-9][0-9]{0,2}", n) and int(n) < 256 for n in quad):
         raise UrlError(f"rump_sp_tcp: cannot parse {host}", errno.EINVAL)
     if client and host == "0.0.0.0":  # noqa: S104
         raise UrlError("rump_sp_tcp: client needs !INADDR_ANY", errno.EINVAL)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_FORCE, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
-from rumpfs.abi.stat import STATVFS, makedev
+from rumpfs.abi.stat import STATVFS, STATVFS_100, makedev
 from rumpfs.base.copy import CopyInStr, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
 from rumpfs.vfs.cred import ROOT, Cred
+from rumpfs.vfs.lockf import Advlocks
 from rumpfs.vfs.namecache import NameCache
 from rumpfs.vfs.specfs import Devsw
 from rumpfs.vfs.vnode import Vnode, vref, vrele
@@ -61,18 +62,52 @@ class Mount:
     def unmount(self, flags: int) -> None:
         """Flush and give up the device (VFS_UNMOUNT); nothing uses the mount, or MNT_FORCE is given."""
 
-    def pack_statvfs(self) -> bytes:
-        """Return the 2256-byte struct statvfs."""
-        st = self.statvfs()
-        return STATVFS.pack(
-            self.mnt_flag & MNT_VISFLAGMASK, *st, 0, 0, 0, 0,
+    def fhtovp(self, fid: bytes) -> Vnode:
+        """Return the file that a struct fid of `Vnode.vptofh` stands for (VFS_FHTOVP).
+
+        Errors: EOPNOTSUPP; EINVAL: it is none of this file system's; ESTALE: the file is gone; EIO.
+        """
+        raise VfsError(errno.EOPNOTSUPP)
+
+    def getargs(self, data: bytes | None) -> bytes:
+        """Return the arguments that the mount has now (VFS_MOUNT with MNT_GETARGS).
+
+        Args:
+            data: the caller's structure.
+
+        Errors: EOPNOTSUPP; EINVAL: it is missing, short, or of another version.
+        """
+        raise VfsError(errno.EOPNOTSUPP)
+
+    def update(self, args: MountArgs) -> UpdateBody:
+        """Change the mount (VFS_MOUNT with MNT_UPDATE), and return which of `args.flags` it takes.
+
+        Nothing is open for writing when it becomes read-only. Errors: EOPNOTSUPP, EINVAL, EBUSY, EROFS.
+        """
+        raise VfsError(errno.EOPNOTSUPP)
+        yield
+
+    def _pack(self) -> tuple[Any, ...]:
+        """Return the fields of struct statvfs."""
+        return (
+            self.mnt_flag & MNT_VISFLAGMASK, *self.statvfs(), 0, 0, 0, 0,
             self.mnt_fsid[0] & 0xFFFFFFFF | self.mnt_fsid[1] << 32, self.mnt_fsid[0] & 0xFFFFFFFF, 255,
             self.mnt_owner, self.mnt_op.name, self.mnt_onto, self.mnt_from,
         )  # fmt: skip
 
+    def pack_statvfs(self) -> bytes:
+        """Return the 2256-byte struct statvfs."""
+        return STATVFS.pack(*self._pack())
+
+    def pack_statvfs_100(self) -> bytes:
+        """Return NetBSD 10's struct statvfs, 3296 bytes; nothing here has a label."""
+        return STATVFS_100.pack(*self._pack(), b"")
+
 
 #: the body of a mount: it may copy in what its arguments point to, and returns the new mount
 MountBody = Generator[Request, Any, Mount]
+#: the same for the change of a mount, which returns flags
+UpdateBody = Generator[Request, Any, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +179,7 @@ class Vfs:
         self.mountlist: list[Mount] = []
         self.devsw = Devsw()
         self.namecache = NameCache(memory)
+        self.advlocks = Advlocks()
         self.rootvnode: Vnode
         self.keys: Keys
 
@@ -161,6 +197,13 @@ class Vfs:
             raise VfsError(errno.EBUSY)
         del self.types[name]
 
+    def fstype(self, name: bytes) -> VfsOps:
+        """Return a file system type; "ufs" is another name of "ffs" (vfs_getopsbyname). Errors: ENODEV."""
+        op = self.types.get(b"ffs" if name == b"ufs" else name)
+        if op is None:
+            raise VfsError(errno.ENODEV)
+        return op
+
     def getnewfsid(self, mp: Mount) -> None:
         """Give a mount without a device its file system id (vfs_subr.c: vfs_getnewfsid)."""
         number = makefstype(mp.mnt_op.name)
@@ -169,6 +212,13 @@ class Vfs:
         while (fsid := (makedev(number & 0xFF, mntid), number)) in taken:
             mntid += 1
         mp.mnt_fsid = fsid
+
+    def getvfs(self, fsid: tuple[Any, ...]) -> Mount:
+        """Return the mount with a file system id, as struct fsid_t has it (vfs_getvfs). Errors: ESTALE."""
+        for mp in self.mountlist:
+            if tuple(number & 0xFFFFFFFF for number in mp.mnt_fsid) == fsid:
+                return mp
+        raise VfsError(errno.ESTALE)
 
     def mount_root(self, mp: Mount) -> None:
         """Make `mp` the root file system."""

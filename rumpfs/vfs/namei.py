@@ -103,8 +103,8 @@ def namei_rename(p: Caller, path: bytes, at: Vnode | None, directory: bool) -> N
         directory: whether a directory is renamed, so that the path may end in slashes.
 
     Errors:
-        those of `namei`, but an absent name may have them only before it; EROFS, EACCES, EPERM (sticky
-        directory), ENOENT when slashes follow; EBUSY: ``/`` or a mount point.
+        those of `namei`, ENOENT only for what is before the name, or when slashes follow an absent one;
+        EROFS, EACCES, EPERM (sticky directory); EBUSY: ``/`` or a mount point.
     """
     dvp, name, vp, slash = _walk(p, path, False, at, False)
     _check_writable(dvp)

@@ -13,6 +13,9 @@ from rumpfs.base.errors import VfsError
 from rumpfs.vfs.cred import Cred, vaccess
 
 if TYPE_CHECKING:
+    from rumpfs.base.knote import Klist
+    from rumpfs.vfs.fifofs import Fifo
+    from rumpfs.vfs.lockf import Lockf
     from rumpfs.vfs.mount import Mount
 
 # enum vtype (sys/sys/vnode.h)
@@ -24,6 +27,7 @@ VCHR: Final = 4
 VLNK: Final = 5
 VSOCK: Final = 6
 VFIFO: Final = 7
+VBAD: Final = 8
 
 #: S_IFMT bits -> vtype
 IFTOVT: Final = {0o010000: VFIFO, 0o020000: VCHR, 0o040000: VDIR, 0o060000: VBLK, 0o100000: VREG,
@@ -91,7 +95,7 @@ class Vnode:
     the name, refused a read-only mount (EROFS), and checked that the caller may write the directory.
     """
 
-    __slots__ = ("v_mount", "v_mountedhere", "v_type", "v_usecount")
+    __slots__ = ("v_klist", "v_lockf", "v_mount", "v_mountedhere", "v_type", "v_usecount")
 
     #: etfs keys that this directory resolves (only the real root has them)
     v_keys: dict[bytes, Vnode] | None = None
@@ -101,6 +105,8 @@ class Vnode:
         self.v_type = v_type
         self.v_mountedhere: Mount | None = None
         self.v_usecount = 0
+        self.v_klist: Klist | None = None  # while somebody watches it
+        self.v_lockf: Lockf | None = None  # while somebody holds or wants an advisory lock
 
     # --- attributes -----------------------------------------------------------------------------
 
@@ -222,8 +228,29 @@ class Vnode:
         """Carry out a command (VOP_IOCTL). Errors: ENOTTY."""
         raise VfsError(errno.ENOTTY)
 
+    def fallocate(self, pos: int, length: int) -> None:
+        """Allocate space for a range of the file (VOP_FALLOCATE)."""
+        eopnotsupp()
+
+    def fdiscard(self, pos: int, length: int) -> None:
+        """Give the space of a range back, which reads as zeros then (VOP_FDISCARD)."""
+        eopnotsupp()
+
     def inactive(self) -> None:
         """The last use is gone (VOP_INACTIVE): free an object without names."""
+
+    # --- FIFOs and file handles -----------------------------------------------------------------
+
+    def fifo(self) -> Fifo:
+        """Return what is behind a FIFO, the same every time. Errors: EOPNOTSUPP: here it is only a name."""
+        eopnotsupp()
+
+    def fifo_used(self, nread: int, nwritten: int) -> None:
+        """So many bytes have gone through the FIFO: note the time."""
+
+    def vptofh(self) -> bytes:
+        """Return the struct fid that `Mount.fhtovp` finds the file by (VFS_VPTOFH). Errors: EOPNOTSUPP."""
+        eopnotsupp()
 
 
 #: what most file systems answer to pathconf
@@ -251,6 +278,12 @@ def vrele(vp: Vnode) -> None:
     vp.v_mount.mnt_busy -= 1
     if vp.v_usecount == 0:
         vp.inactive()
+
+
+def knote(vp: Vnode, hint: int) -> None:
+    """Tell who watches `vp` what has happened to it: NOTE_ flags (VN_KNOTE)."""
+    if vp.v_klist is not None:
+        vp.v_klist.note(hint)
 
 
 def type_of(mode: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pty
+import re
 import signal
 import stat
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rumpfs.cli.progress import PLAIN, Progress
 from rumpfs.client import Client
 from tests.cli.verbs import BIN, Shell
 from tests.serving import serving
@@ -211,7 +214,30 @@ def test_what_cannot_be_copied(shell: Shell, kernel: Client) -> None:
     assert "cannot be copied into itself" in fails("cp", "-r", ":/t/d", ":/t/to-d/x")
     assert kernel.listdir("/t/d") == ["f"]
     assert read(kernel, "/t/f") == b"2"
+    kernel.symlink("x", "/t/f2")
+    kernel.mkdir("/t/e/f2")
+    kernel.utimens("/t/e/f2", (1, 2))
+    assert "cannot replace it" in fails("cp", "-rp", ":/t/f2", ":/t/e")
+    assert kernel.stat("/t/e/f2").st_mtime_ns == 2
     assert fails("cp", "a", "b", status=2).startswith("rumpfs cp: all paths are the host's")
+
+
+def test_nothing_is_written_through_a_link_of_the_same_copy(shell: Shell, kernel: Client) -> None:
+    """What comes out of an image decides neither where it goes nor what it overwrites."""
+    (shell.cwd / "out").mkdir()
+    (shell.cwd / "precious").write_text("mine")
+    (shell.cwd / "tree").mkdir()
+    kernel.mkdir("/t/1")
+    kernel.mkdir("/t/2")
+    kernel.symlink("../precious", "/t/1/file")
+    kernel.symlink("../tree", "/t/1/dir")
+    write(kernel, "/t/2/file", b"bad")
+    kernel.mkdir("/t/2/dir")
+    write(kernel, "/t/2/dir/inside", b"bad")
+    said = shell.fails("cp", "-r", ":/t/1/file", ":/t/1/dir", ":/t/2/file", ":/t/2/dir", "out")
+    assert said.count("this has just become a symbolic link") == 2
+    assert (shell.cwd / "precious").read_text() == "mine"
+    assert os.listdir(shell.cwd / "tree") == []
 
 
 def test_one_failure_does_not_stop_the_others(shell: Shell, kernel: Client) -> None:
@@ -270,6 +296,29 @@ def test_progress_is_for_terminals_only(shell: Shell, kernel: Client) -> None:
         assert shell.run("cp", "--progress", style, ":/t/f", "x").status == 0
     assert shell.ok("cp", ":/t/f", "x").out == b""
     shell.fails("cp", "--progress", "pretty", ":/t/f", "x", status=2)
+
+
+def test_progress_on_a_terminal(shell: Shell) -> None:
+    master, slave = pty.openpty()
+    command = [BIN / "rumpfs", "cp", ":/dev/zero", "/dev/null"]
+    process = subprocess.Popen(command, env=shell.environ, stdin=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"/s" not in shown:
+        shown += os.read(master, 1000)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    os.close(master)
+    assert re.match(rb"\r:/dev/zero  [0-9.]+[KMG]  [0-9.]+[KMG]/s", shown)
+
+
+def test_progress_has_percents_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(PLAIN)
+    progress.begin("\udcffname", 200 << 20)
+    progress._next = 0
+    progress.update(50 << 20)
+    progress.end()
+    assert re.fullmatch(r"\?name   25% 50M of 200M  \S+/s\n", capsys.readouterr().err)
 
 
 # --- mv -------------------------------------------------------------------------------------------------

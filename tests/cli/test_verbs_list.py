@@ -160,7 +160,7 @@ def test_ls_on_a_terminal_has_columns_and_no_control_characters(shell: Shell, ke
 
 def test_nobody_reads(shell: Shell, kernel: Client) -> None:
     write(kernel, "/t/big", bytes(1 << 20))
-    for words in (["cat", ":/t/big"], ["ls", "-R", ":/"]):
+    for words in (["cat", ":/t/big"], ["ls", "-R", ":/"], ["--help"], ["ls", "--help"], ["help", "json"]):
         reading, writing = os.pipe()
         os.close(reading)
         command = [BIN / "rumpfs", *words]
@@ -171,9 +171,11 @@ def test_nobody_reads(shell: Shell, kernel: Client) -> None:
 
 def test_no_room_for_the_output(shell: Shell, kernel: Client) -> None:
     with open("/dev/full", "wb") as full:
-        command = [BIN / "rumpfs", "ls", ":/"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=shell.environ)
-    assert (done.returncode, done.stderr) == (1, b"rumpfs ls: standard output: No space left on device\n")
+        for words in (["ls", ":/"], ["--help"], ["ls", "--help"]):
+            command = [BIN / "rumpfs", *words]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=shell.environ)
+            assert done.returncode == 1
+            assert done.stderr.endswith(b": standard output: No space left on device\n")
 
 
 # --- stat, cat ------------------------------------------------------------------------------------------

@@ -363,6 +363,38 @@ def test_a_blocked_call_stops_no_other(tmp_path: Path) -> None:
         assert results == [b""]
 
 
+@pytest.mark.parametrize("threads", [2, 5])
+def test_reading_is_passed_on(tmp_path: Path, threads: int) -> None:
+    """Each thread is answered only when the one before, which read for it, has gone."""
+    arrived = [threading.Event() for _ in range(threads)]
+    gone = [threading.Event() for _ in range(threads)]
+
+    def serve(server: Server) -> None:
+        requests = []
+        for event in arrived:
+            requests.append(server.slots())
+            event.set()
+        for (reqno, fd), event in zip(requests, gone, strict=True):
+            server.send(wire.sysresp(reqno, 0, fd))
+            assert event.wait(PATIENCE)
+
+    with Peer(tmp_path, serve) as peer, Client(peer.url) as client:
+        results: list[int] = []
+
+        def call(number: int) -> None:
+            results.append(client.sys.dup(number))
+            gone[number].set()
+
+        running = []
+        for number in range(threads):
+            running.append(threading.Thread(target=call, args=(number,)))
+            running[-1].start()
+            assert arrived[number].wait(PATIENCE)
+        for thread in running:
+            thread.join()
+        assert results == list(range(threads))
+
+
 def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
     calls = 8 * 50
 

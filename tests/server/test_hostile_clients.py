@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.serving import COPYIN, COPYINSTR, REQ, RESP, SYSCALL, Frame, Peer, Served, serving
+from tests.serving import COPYIN, COPYINSTR, ERROR, REQ, RESP, SYSCALL, Frame, Peer, Served, serving
 
 READ, WRITE, OPEN, CLOSE, GETPID, PIPE, PWRITE, PREAD = 3, 4, 5, 6, 20, 42, 174, 173
 O_RDWR, O_CREAT = 2, 0x200
@@ -135,6 +135,19 @@ def test_length_beyond_ssize_max_is_einval(served: Served, nbyte: int) -> None:
             assert peer.call(number, fd, DATA, nbyte).error == EINVAL
         for number in (PREAD, PWRITE):
             assert peer.call(number, fd, DATA, nbyte, 0, 0).error == EINVAL
+
+
+@pytest.mark.parametrize("cancel", [0, 1])
+@pytest.mark.parametrize(("kind", "union"), [(SYSCALL, GETPID), (7, 0), (0, 3), (0, 0)])
+def test_nothing_behind_a_refused_fork_counts(served: Served, cancel: int, kind: int, union: int) -> None:
+    """A fork handshake with a cookie that nobody has, and another request in the same piece."""
+    fork = Frame(1, REQ, 0, 2, bytes(16) + struct.pack("<i", cancel)).encode()
+    with Peer(served.path) as peer:
+        peer.send(fork + Frame(2, REQ, kind, union, b"x\0" if kind == 0 else b"").encode())
+        frame = peer.frame()
+        assert frame is not None
+        assert frame[:4] == (1, ERROR, 0, 3)
+        assert peer.frame() is None
 
 
 def test_wild_pointer_is_never_answered_and_stops_nobody(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from rumpfs.abi import errno
@@ -28,6 +29,9 @@ IMMUTABLE = 0x00020002
 
 #: Bytes of inode blocks kept: neighbours of an inode are usually wanted next.
 _TABLE_CACHE = 4 << 20
+
+#: struct ufid: ufid_len ufid_ino ufid_gen (ufs/ufs/inode.h)
+UFID = struct.Struct("<HxxII")
 
 _INT64_MAX = (1 << 63) - 1
 
@@ -165,6 +169,10 @@ class Inode(Vnode):
         if flags & SF_SNAPSHOT:
             raise VfsError(errno.EPERM)
         vaccess(self.i_mode, self.dinode.di_uid, self.dinode.di_gid, want, cred)
+
+    def vptofh(self) -> bytes:
+        """Return struct ufid (ufs_vptofh, ffs_vptofh)."""
+        return UFID.pack(UFID.size, self.i_number, self.dinode.di_gen & 0xFFFFFFFF)
 
     def rdev(self) -> int:
         return self.dinode.rdev if self.v_type in (VBLK, VCHR) else NODEV

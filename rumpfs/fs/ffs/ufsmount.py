@@ -8,16 +8,27 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_LOCAL, MNT_LOG, MNT_RDONLY, MNT_SOFTDEP, makefstype
+from rumpfs.abi.limits import PATH_MAX
+from rumpfs.abi.mount import (
+    MNT_LOCAL,
+    MNT_LOG,
+    MNT_RDONLY,
+    MNT_RELOAD,
+    MNT_SOFTDEP,
+    UFS_ARGS,
+    makefstype,
+)
+from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.fs.ffs.bmap import Bmap
 from rumpfs.fs.ffs.cache import Cache
-from rumpfs.fs.ffs.inode import Inode, InodeTable
+from rumpfs.fs.ffs.inode import UFID, Inode, InodeTable
 from rumpfs.fs.ffs.vnops import Directory, FfsDir, vnode_class
 from rumpfs.ondisk.ufs.fs import FS_ISCLEAN, ROOTINO
 from rumpfs.ondisk.ufs.superblock import Superblock
-from rumpfs.vfs.mount import Mount, StatVfs
-from rumpfs.vfs.vnode import VDIR, type_of
+from rumpfs.vfs.mount import Mount, MountArgs, StatVfs, UpdateBody
+from rumpfs.vfs.namei import namei
+from rumpfs.vfs.vnode import VBLK, VDIR, type_of
 
 if TYPE_CHECKING:
     from rumpfs.base.memory import Memory
@@ -129,6 +140,49 @@ class FfsMount(Mount):
                 text = f"{self.um_fs.where}: more damage is not logged; fsck_ffs finds all of it"
             log.warning("%s", text)
         return error if isinstance(error, VfsError) else VfsError(error.errno, text)
+
+    def fhtovp(self, fid: bytes) -> Inode:
+        """Return the file of a handle (ffs_fhtovp).
+
+        Errors: EINVAL: it is no handle of an FFS; ESTALE: the inode is free, or another file's; EIO.
+        """
+        if len(fid) != UFID.size:
+            raise VfsError(errno.EINVAL)
+        _, ino, gen = UFID.unpack(fid)
+        if not ROOTINO <= ino < self.um_fs.maxino:
+            raise VfsError(errno.ESTALE)
+        try:
+            dinode = self._table.read(ino)
+        except DiskError as error:
+            raise VfsError(errno.ESTALE, str(error)) from error
+        if dinode.di_gen & 0xFFFFFFFF != gen:
+            raise VfsError(errno.ESTALE)
+        return self.vget(ino)
+
+    def getargs(self, data: bytes | None) -> bytes:
+        """Return struct ufs_args without a device, as NetBSD does. Errors: EINVAL."""
+        if data is None or len(data) < UFS_ARGS.size:
+            raise VfsError(errno.EINVAL)
+        return UFS_ARGS.pack(0)
+
+    def update(self, args: MountArgs) -> UpdateBody:
+        """Change the mount's flags.
+
+        Errors: EINVAL (arguments; another device), those of the lookup of the device, ENOTBLK; EOPNOTSUPP
+        (MNT_RELOAD); EROFS without MNT_RDONLY.
+        """
+        (fspec,) = args.unpack(UFS_ARGS)
+        if fspec:
+            devvp = namei(args.caller, (yield CopyInStr(fspec, PATH_MAX)))
+            if devvp.v_type != VBLK:
+                raise VfsError(errno.ENOTBLK)
+            if devvp.rdev() != self.um_dev:
+                raise VfsError(errno.EINVAL, "another device")
+        if args.flags & MNT_RELOAD:
+            raise VfsError(errno.EOPNOTSUPP)
+        if not args.flags & MNT_RDONLY:
+            raise VfsError(errno.EROFS, f"{self.um_fs.where}: an FFS is mounted read-only")
+        return args.flags & ~(MNT_SOFTDEP | MNT_LOG)
 
     def statvfs(self) -> StatVfs:
         fs = self.um_fs

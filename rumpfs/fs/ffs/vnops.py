@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX
-from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from rumpfs.abi.stat import S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG
 from rumpfs.base.copy import COPYIN_MAX, Data
 from rumpfs.base.errors import Corrupt, VfsError
 from rumpfs.fs.ffs.bigdir import Bigdir
@@ -15,6 +15,7 @@ from rumpfs.fs.ffs.lookup import MAXDIRSIZE, Dirhash
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.ondisk.ufs.dinode import SF_SNAPSHOT, Dinode
 from rumpfs.vfs.cred import Cred
+from rumpfs.vfs.fifofs import Fifo
 
 if TYPE_CHECKING:
     from rumpfs.fs.ffs.ufsmount import FfsMount
@@ -141,10 +142,25 @@ class FfsDir(DataInode):
         return known.i_number if isinstance(known, Inode) else 0
 
 
-_CLASSES = {S_IFREG: FfsReg, S_IFDIR: FfsDir, S_IFLNK: FfsLnk}
+class FfsFifo(Inode):
+    """A FIFO; what goes through it never reaches the disk."""
+
+    __slots__ = ("_fifo",)
+
+    def __init__(self, mp: FfsMount, vtype: int, ino: int, dinode: Dinode) -> None:
+        Inode.__init__(self, mp, vtype, ino, dinode)
+        self._fifo: Fifo | None = None
+
+    def fifo(self) -> Fifo:
+        if self._fifo is None:
+            self._fifo = Fifo()
+        return self._fifo
+
+
+_CLASSES = {S_IFREG: FfsReg, S_IFDIR: FfsDir, S_IFLNK: FfsLnk, S_IFIFO: FfsFifo}
 
 
 def vnode_class(dinode: Dinode) -> type[Inode]:
-    """Return the class of an inode's vnode; devices, FIFOs and sockets have no operations of their own."""
+    """Return the class of an inode's vnode; devices and sockets have no operations of their own."""
     kind = _CLASSES.get(dinode.di_mode & S_IFMT, Inode)
     return FfsSnapshot if kind is FfsReg and dinode.di_flags & SF_SNAPSHOT else kind

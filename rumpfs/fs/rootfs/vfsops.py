@@ -14,7 +14,7 @@ from rumpfs.dev.etfs import EtfsEntry
 from rumpfs.fs.rootfs.etfs import EtfsNode, EtfsReg
 from rumpfs.fs.rootfs.vnops import BLOCK_SIZE, RootfsDir
 from rumpfs.vfs.cred import ROOT
-from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, Vfs, VfsOps
+from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, UpdateBody, Vfs, VfsOps
 from rumpfs.vfs.vnode import Vnode
 
 #: the memory devices: character major 2 (sys/dev/mm.c)
@@ -44,6 +44,15 @@ class RootfsMount(Mount):
 
     def statvfs(self) -> StatVfs:
         return StatVfs(BLOCK_SIZE, BLOCK_SIZE, BLOCK_SIZE, 2, 0, 0, 0, 0, 0, 0, 0)
+
+    def getargs(self, data: bytes | None) -> bytes:
+        """Return what the caller gave: there are no arguments."""
+        return data or b""
+
+    def update(self, args: MountArgs) -> UpdateBody:
+        """Change the flags; arguments are ignored."""
+        return args.flags
+        yield
 
     def add_key(self, key: bytes, entry: EtfsEntry) -> Vnode:
         """Make a registered host file known under an etfs key, and return its vnode.

@@ -12,11 +12,11 @@ from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Data
 from rumpfs.base.errors import VfsError
 from rumpfs.fs.tmpfs.node import DIRENT_SIZE, TmpfsNode, name_size
-from rumpfs.fs.tmpfs.vnops import TmpfsLnk, TmpfsReg, TmpfsSpec
+from rumpfs.fs.tmpfs.vnops import TmpfsFifo, TmpfsLnk, TmpfsReg, TmpfsSpec
 from rumpfs.vfs.cred import VWRITE, Cred
 from rumpfs.vfs.dirent import Listing
 from rumpfs.vfs.genfs import APPEND, IMMUTABLE
-from rumpfs.vfs.vnode import NODEV, VBLK, VCHR, VDIR, VNON, VREG, Vnode, type_of
+from rumpfs.vfs.vnode import NODEV, VBLK, VCHR, VDIR, VFIFO, VNON, VREG, Vnode, type_of
 
 if TYPE_CHECKING:
     from rumpfs.fs.tmpfs.vfsops import TmpfsMount
@@ -115,6 +115,8 @@ class TmpfsDir(TmpfsNode):
         node: TmpfsNode
         if vtype == VREG:
             node = TmpfsReg(mp, number, mode, cred.euid, self.tn_gid, moment)
+        elif vtype == VFIFO:
+            node = TmpfsFifo(mp, number, mode, cred.euid, self.tn_gid, moment)
         else:
             rdev = rdev if vtype in (VBLK, VCHR) else NODEV
             node = TmpfsSpec(mp, vtype, number, mode, cred.euid, self.tn_gid, moment, rdev)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 #: bytes that a node and a name in a directory count for (sizeof tmpfs_node_t, tmpfs_dirent_t on amd64)
 NODE_SIZE: Final = 216
 DIRENT_SIZE: Final = 48
+
+#: struct tmpfs_fid: tf_len tf_gen tf_id (fs/tmpfs/tmpfs.h)
+TMPFS_FID: Final = struct.Struct("<HxxIQ")
 
 _LAZY_ATIME: Final = MNT_NOATIME | MNT_RELATIME | MNT_RDONLY
 
@@ -65,6 +69,8 @@ class TmpfsNode(Vnode):
         self.v_type = vtype
         self.v_mountedhere = None
         self.v_usecount = 0
+        self.v_klist = None
+        self.v_lockf = None
         self.tn_id = number
         self.tn_gen = 1
         self.tn_mode = mode
@@ -201,6 +207,18 @@ class TmpfsNode(Vnode):
             self.tn_atime = now()
             self._stat = None
 
+    def chattr(self, uid: int, gid: int, mode: int) -> None:
+        """Set owner, group and permission bits of the root as a mount has them; no time changes."""
+        self.tn_uid = uid
+        self.tn_gid = gid
+        self.tn_mode = self.tn_mode & S_IFMT | mode
+        self._stat = None
+
+    def vptofh(self) -> bytes:
+        """Return struct tmpfs_fid (tmpfs_vptofh)."""
+        self.v_mount.tm_handles[self.tn_id] = self
+        return TMPFS_FID.pack(TMPFS_FID.size, self.tn_gen, self.tn_id)
+
     # --- life -----------------------------------------------------------------------------------
 
     def unlinked(self, moment: Timespec) -> None:
@@ -215,6 +233,7 @@ class TmpfsNode(Vnode):
         if self.tn_links == 0 and self.tn_gen:
             self.tn_gen = 0
             self._stat = None
+            self.v_mount.tm_handles.pop(self.tn_id, None)
             self.v_mount.node_put(self.reclaim())
 
     def reclaim(self) -> int:

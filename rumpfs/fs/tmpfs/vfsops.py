@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import (
@@ -18,8 +18,8 @@ from rumpfs.base.aobj import PAGE_SIZE, round_page
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
 from rumpfs.fs.tmpfs.directory import TmpfsDir
-from rumpfs.fs.tmpfs.node import NODE_SIZE
-from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, Vfs, VfsOps
+from rumpfs.fs.tmpfs.node import NODE_SIZE, TMPFS_FID, TmpfsNode
+from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, UpdateBody, Vfs, VfsOps
 from rumpfs.vfs.vnode import Vnode
 
 #: pages that a kernel without `-r` calls free, whatever is in use: 512 MiB (librump/rumpkern/vm.c)
@@ -28,6 +28,26 @@ UNLIMITED_PAGES: Final = 131072
 NODES_MAX: Final = 0x7FFFFFFF
 _UNLIMITED: Final = 2**64 - 1
 _NOID: Final = 0xFFFFFFFF  # uid or gid -1
+
+
+def _mem_limit(size_max: int) -> int:
+    """Return the bytes that ta_size_max allows: less than a page, or a negative off_t, is no limit."""
+    return size_max if PAGE_SIZE <= size_max < 1 << 63 else _UNLIMITED
+
+
+def _nodes_max(nodes_max: int, mem_limit: int) -> int:
+    """Return the files that ta_nodes_max allows."""
+    return min(nodes_max if nodes_max > 3 else 3 + mem_limit // 1024, NODES_MAX)
+
+
+def _arguments(data: bytes | None) -> tuple[Any, ...]:
+    """Return the fields of struct tmpfs_args. Errors: EINVAL: it is missing, short, or of another version."""
+    if data is None or len(data) < TMPFS_ARGS.size:
+        raise VfsError(errno.EINVAL, "mount arguments missing or short")
+    fields = TMPFS_ARGS.unpack_from(data)
+    if fields[0] != TMPFS_ARGS_VERSION:
+        raise VfsError(errno.EINVAL, "mount arguments of another version")
+    return fields
 
 
 class TmpfsMount(Mount):
@@ -44,14 +64,17 @@ class TmpfsMount(Mount):
         tm_mem_limit, tm_bytes_used: bytes it may take, and takes, for nodes, names and content.
         tm_nodes_max, tm_nodes_cnt: files it may have, and has.
         tm_lastid: the inode number given last.
+        tm_handles: inode number -> file, of those that somebody has asked a handle of.
         tm_gone: whether it was unmounted; what a forced unmount left open cannot grow any more.
     """
 
+    mnt_root: TmpfsDir
+
     def __init__(self, op: VfsOps, flags: int, memory: Memory, size_max: int = 0, nodes_max: int = 0) -> None:
         super().__init__(op, flags | MNT_LOCAL)
-        limited = PAGE_SIZE <= size_max < 1 << 63  # an off_t: above is negative
-        self.tm_mem_limit = size_max if limited else _UNLIMITED
-        self.tm_nodes_max = min(nodes_max if nodes_max > 3 else 3 + self.tm_mem_limit // 1024, NODES_MAX)
+        self.tm_mem_limit = _mem_limit(size_max)
+        self.tm_nodes_max = _nodes_max(nodes_max, self.tm_mem_limit)
+        self.tm_handles: dict[int, TmpfsNode] = {}
         self.tm_bytes_used = 0
         self.tm_nodes_cnt = 0
         self.tm_lastid = 1
@@ -96,6 +119,41 @@ class TmpfsMount(Mount):
             self.tm_nodes_cnt + nodes, nodes, nodes, 0,
         )  # fmt: skip
 
+    def fhtovp(self, fid: bytes) -> Vnode:
+        """Return the file of a handle. Errors: EINVAL: it is no handle of a tmpfs; ESTALE."""
+        if len(fid) != TMPFS_FID.size:
+            raise VfsError(errno.EINVAL)
+        _, gen, number = TMPFS_FID.unpack(fid)
+        node = self.tm_handles.get(number)
+        if node is None or node.tn_gen != gen:
+            raise VfsError(errno.ESTALE)
+        return node
+
+    def getargs(self, data: bytes | None) -> bytes:
+        """Return struct tmpfs_args with the limits and the attributes of the root. Errors: EINVAL."""
+        _arguments(data)
+        root = self.mnt_root.getattr()
+        return TMPFS_ARGS.pack(
+            TMPFS_ARGS_VERSION, self.tm_nodes_max, self.tm_mem_limit, root.uid, root.gid, root.mode & ALLPERMS
+        )
+
+    def update(self, args: MountArgs) -> UpdateBody:
+        """Change the limits that are not 0, and the root's owner, group and permission bits.
+
+        Errors: EINVAL, EBUSY: more is in use than a new limit.
+        """
+        _, nodes_max, size_max, uid, gid, mode = _arguments(args.data)
+        if _NOID in (uid, gid):
+            raise VfsError(errno.EINVAL)
+        limit = _mem_limit(size_max) if size_max else self.tm_mem_limit
+        nodes = _nodes_max(nodes_max, limit) if nodes_max else self.tm_nodes_max
+        if nodes < self.tm_nodes_cnt or limit < self.tm_bytes_used:
+            raise VfsError(errno.EBUSY)
+        self.tm_mem_limit, self.tm_nodes_max = limit, nodes
+        self.mnt_root.chattr(uid, gid, mode & ALLPERMS)
+        return args.flags
+        yield
+
     def unmount(self, flags: int) -> None:
         """Give all memory back. What a forced unmount leaves open is empty from now on."""
         todo: list[Vnode] = [self.mnt_root]
@@ -118,8 +176,8 @@ class TmpfsOps(VfsOps):
 
     def mount(self, vfs: Vfs, args: MountArgs) -> MountBody:
         """Mount. Errors: EINVAL (arguments short, their version, a uid or gid of -1), ENOSPC, EFAULT."""
-        version, nodes_max, size_max, uid, gid, mode = args.unpack(TMPFS_ARGS)
-        if version != TMPFS_ARGS_VERSION or _NOID in (uid, gid):
+        _, nodes_max, size_max, uid, gid, mode = _arguments(args.data)
+        if _NOID in (uid, gid):
             raise VfsError(errno.EINVAL)
         flags = args.flags & (MNT_BASIC_FLAGS | MNT_IGNORE)
         mp = TmpfsMount(self, flags, vfs.memory, size_max, nodes_max)

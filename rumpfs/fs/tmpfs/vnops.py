@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_RDONLY
 from rumpfs.abi.stat import S_ISGID, S_ISUID
 from rumpfs.base.aobj import Aobj
 from rumpfs.base.clock import Timespec
@@ -12,7 +13,8 @@ from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
 from rumpfs.fs.tmpfs.node import TmpfsNode, name_size
 from rumpfs.vfs.cred import Cred
-from rumpfs.vfs.vnode import IO_APPEND, VLNK, VREG
+from rumpfs.vfs.fifofs import Fifo
+from rumpfs.vfs.vnode import IO_APPEND, NODEV, VFIFO, VLNK, VREG
 
 if TYPE_CHECKING:
     from rumpfs.fs.tmpfs.vfsops import TmpfsMount
@@ -92,10 +94,10 @@ class TmpfsLnk(TmpfsNode):
 
 
 class TmpfsSpec(TmpfsNode):
-    """A device, FIFO or socket: a name for something that is not in the file system.
+    """A device or socket: a name for something that is not in the file system.
 
     Args:
-        rdev: the device's number; NODEV for FIFOs and sockets.
+        rdev: the device's number; NODEV for what is no device.
     """
 
     __slots__ = ("_rdev",)
@@ -116,3 +118,24 @@ class TmpfsSpec(TmpfsNode):
 
     def rdev(self) -> int:
         return self._rdev
+
+
+class TmpfsFifo(TmpfsSpec):
+    """A FIFO."""
+
+    __slots__ = ("_fifo",)
+
+    def __init__(self, mp: TmpfsMount, number: int, mode: int, uid: int, gid: int, moment: Timespec) -> None:
+        super().__init__(mp, VFIFO, number, mode, uid, gid, moment, NODEV)
+        self._fifo: Fifo | None = None
+
+    def fifo(self) -> Fifo:
+        if self._fifo is None:
+            self._fifo = Fifo()
+        return self._fifo
+
+    def fifo_used(self, nread: int, nwritten: int) -> None:
+        if nread:
+            self._accessed()
+        if nwritten and not self.v_mount.mnt_flag & MNT_RDONLY:
+            self._modified()

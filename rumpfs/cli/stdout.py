@@ -1,0 +1,42 @@
+"""The end of standard output: what is left in its buffer is written, or it is said why not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+#: exit status when nobody reads the output any more: that of a program which SIGPIPE ended
+SIGPIPE: Final = 128 + 13
+
+
+def lost(name: str, error: OSError) -> int:
+    """Give standard output up; return the exit status.
+
+    Args:
+        name: the command, for the message; there is none when merely nobody reads any more.
+    """
+    # The interpreter must not try again at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return SIGPIPE
+    print(f"{name}: standard output: {error.strerror or error}", file=sys.stderr)
+    return 1
+
+
+def show(name: str, text: str) -> int:
+    """Print a text, such as a help; return the exit status."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        return lost(name, error)
+    return finish(name, 0)
+
+
+def finish(name: str, status: int) -> int:
+    """Write what is left; return `status`, or the exit status that a failure asks for."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return lost(name, error)
+    return status

@@ -1,0 +1,43 @@
+"""Which system calls are provided, as a page: ``python -m rumpfs.kern.support > docs/syscalls.md``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from rumpfs.abi.syscalls import SYSCALLS
+from rumpfs.kern import kernel
+from rumpfs.kern.syscall import body_of
+
+_HEAD = """\
+# System calls
+
+Made from the table in `rumpfs/abi/syscalls.py` and the bodies in `rumpfs/kern`; calls of the network and of
+NetBSD's optional modules are not in it. Whatever is not provided answers ENOSYS. `vfs` calls need the component
+`rumpvfs`.
+
+| number | name | component | provided | |
+|---:|---|---|---|---|
+"""
+
+
+def page() -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield _HEAD
+    provided = 0
+    for row in SYSCALLS:
+        body = body_of(row.name)
+        note = "" if body is None else (inspect.getdoc(body) or "").split("\n")[0].split(" Errors:")[0]
+        provided += body is not None
+        yield f"| {row.number} | {row.name} | {row.component} | {'no' if body is None else 'yes'} | {note} |\n"
+    yield f"\n{provided} of {len(SYSCALLS)} are provided.\n"
+
+
+def main() -> None:
+    """Print the page."""
+    assert kernel.BODIES  # importing them enters the bodies
+    print("".join(page()), end="")
+
+
+if __name__ == "__main__":
+    main()

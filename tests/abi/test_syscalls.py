@@ -1,0 +1,116 @@
+"""The table of system calls against the specification's."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from rumpfs.abi.syscalls import (
+    BY_NAME,
+    BY_NUMBER,
+    FD,
+    IN,
+    INT,
+    LONG,
+    NSYSENT,
+    OFF,
+    OUT,
+    PADDING,
+    PATH,
+    PTR,
+    SLOT,
+    SYSCALLS,
+    UINT,
+    ULONG,
+    Syscall,
+)
+
+#: declared C types of an argument -> the kinds that decode it as the ABI wants
+KINDS = {
+    "int": {FD, INT}, "pid_t": {INT}, "clockid_t": {INT}, "timer_t": {INT},
+    "u_int": {UINT}, "mode_t": {UINT}, "uid_t": {UINT}, "gid_t": {UINT},
+    "size_t": {ULONG}, "u_long": {ULONG}, "dev_t": {ULONG}, "long": {LONG}, "off_t": {OFF},
+}  # fmt: skip
+
+
+def specified(shared: Path) -> dict[int, tuple[str, list[tuple[str, str]], int, str, str]]:
+    """Return number -> name, (type, name) of each argument, slots, result and component."""
+    rows = {}
+    for line in (shared / "spec" / "netbsd_abi.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and cells[0].isdigit():
+            args = re.findall(r"\d+:([^,]+?) ?(\*{0,2})(\w+)(?=, \d+:|$)", cells[2])
+            types = [(kind + stars, name) for kind, stars, name in args]
+            rows[int(cells[0])] = cells[1], types, int(cells[3]), cells[4], cells[5]
+    assert len(rows) > 200
+    return rows
+
+
+def test_every_row_is_as_specified(shared: Path) -> None:
+    rows = specified(shared)
+    for row in SYSCALLS:
+        assert row.number in rows, row.name
+        name, args, slots, result, component = rows[row.number]
+        assert row.name == name
+        assert len(row.args) == slots == len(args), row.name
+        assert row.component == component, row.name
+        assert row.result == result.split()[0], row.name
+        assert row.noerr == result.endswith("NOERR"), row.name
+        for mine, (kind, argname) in zip(row.args, args, strict=True):
+            if argname == "PAD":
+                assert mine.kind == PADDING, row.name
+            elif kind.endswith("*"):
+                assert mine.kind in (PTR, PATH, IN, OUT), (row.name, argname)
+            else:
+                assert mine.kind in KINDS[kind], (row.name, argname)
+
+
+def test_no_call_that_file_servers_have_is_missing(shared: Path) -> None:
+    missing = {
+        name
+        for number, (name, _, _, _, component) in specified(shared).items()
+        if component in ("kern", "vfs") and number not in BY_NUMBER
+    }
+    assert missing == set()
+
+
+def test_every_argument_has_one_slot_of_eight_bytes() -> None:
+    assert all(struct.calcsize("<" + code) == 8 for code in SLOT.values())
+    for row in SYSCALLS:
+        assert struct.calcsize(row.slots) == 8 * len(row.args)
+
+
+def test_an_int_is_the_low_half_of_its_slot() -> None:
+    # AT_FDCWD arrives as 0xffffff9c without its sign extended
+    row = BY_NAME["openat"]
+    slots = struct.pack("<QQQQ", 0xFFFFFF9C, 0x1000, 0xFFFFFFFF00000002, 0xFFFFFFFF)
+    assert struct.unpack(row.slots, slots) == (-100, 0x1000, 2, 0xFFFFFFFF)
+
+
+def test_padding_is_not_decoded() -> None:
+    for row in SYSCALLS:
+        values = struct.unpack(row.slots, bytes(8 * len(row.args)))
+        assert len(values) == sum(arg.kind != PADDING for arg in row.args)
+
+
+def test_numbers_and_names_are_unique() -> None:
+    for counts in (Counter(row.number for row in SYSCALLS), Counter(row.name for row in SYSCALLS)):
+        assert counts.most_common(1)[0][1] == 1
+    assert len(BY_NAME) == len(BY_NUMBER) == len(SYSCALLS)
+    assert all(0 < row.number < NSYSENT for row in SYSCALLS)
+
+
+@pytest.mark.parametrize("row", SYSCALLS, ids=lambda row: row.name)
+def test_sizes_name_arguments(row: Syscall) -> None:
+    names = [arg.name for arg in row.args if arg.kind != PADDING]
+    assert len(set(names)) == len(names)
+    for arg in row.args:
+        if arg.kind in (IN, OUT) and isinstance(arg.size, str):
+            assert next(other for other in row.args if other.name == arg.size).kind == ULONG
+        else:
+            assert isinstance(arg.size, int)
+            assert (arg.size > 0) == (arg.kind in (IN, OUT, PATH))
