@@ -146,10 +146,14 @@ def from_oserror(error: OSError) -> int:
     return FROM_HOST.get(error.errno or 0, EIO)
 
 
-# strerror(3) texts that NetBSD words differently from the host.
-_TEXT = {ERANGE: "Result too large or too small", EFTYPE: "Inappropriate file type or format"}
+# What the host has no text for, or another one than the recorded messages of NetBSD's programs.
+_TEXT = {
+    ERANGE: "Result too large or too small",
+    EFTYPE: "Inappropriate file type or format",
+    ENOATTR: "Attribute not found",
+}
 
 
 def strerror(number: int) -> str:
-    """Return NetBSD's text for a NetBSD error number (nsswitch-free strerror(3))."""
+    """Return the text of a NetBSD error number: the host's text for the same error, with few exceptions."""
     return _TEXT.get(number) or os.strerror(TO_HOST.get(number, number))

@@ -51,6 +51,8 @@ SLOT: Final = {
 
 PATH_MAX: Final = 1024  # sys/sys/syslimits.h, including the NUL
 NSYSENT: Final = 512  # sys/sys/syscall.h: SYS_NSYSENT
+#: calls from this number on are of NetBSD 10: new ones, and new versions of others
+NETBSD10: Final = 483
 
 KERN: Final = "kern"
 VFS: Final = "vfs"
@@ -335,7 +337,6 @@ SYSCALLS: Final[tuple[Syscall, ...]] = (
          noerr=True),
     _row(479, "posix_fallocate", VFS, "int", fd("fd"), PAD, off("pos"), off("len"), noerr=True),
     _row(480, "fdiscard", VFS, "int", fd("fd"), PAD, off("pos"), off("len")),
-    # NetBSD 10
     _row(483, "__getvfsstat90", VFS, "int", ptr("buf"), ulong("bufsize"), int_("flags")),
     _row(484, "__statvfs190", VFS, "int", path("path"), out_struct("buf", 3296), int_("flags")),
     _row(485, "__fstatvfs190", VFS, "int", fd("fd"), out_struct("buf", 3296), int_("flags")),

@@ -47,9 +47,12 @@ _RETURN_ERRNO: Final = ("__posix_fadvise50", "posix_fallocate", "clock_nanosleep
 
 
 def public_name(row: Syscall) -> str:
-    """Return the name that a C program uses: without leading underscores and version numbers."""
+    """Return the name that a C program uses: without leading underscores and version numbers.
+
+    What NetBSD 10 has anew under a name that exists keeps its own.
+    """
     name = row.name
-    if name.startswith("__"):
+    if name.startswith("__") and row.number < syscalls.NETBSD10:
         name = name.lstrip("_").rstrip("0123456789")
         # __fhstatvfs140 is version 40 of fhstatvfs1
         return name + "1" if name.endswith("statvfs") else name

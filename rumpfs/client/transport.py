@@ -43,6 +43,9 @@ _COPYOUT_HEAD: Final = wire.COPY_FRAME.size
 _JOIN_MAX: Final = 4096
 #: how much memory is set aside before the data is there
 _TRUST: Final = 16 << 20
+#: how often a thread that waits looks whether somebody reads, in seconds: the one who should have passed the
+#: reading on may have been interrupted by an exception (KeyboardInterrupt) at that very moment
+_WATCH: Final = 1.0
 #: A server that is out of memory is asked again, at growing intervals, for about a minute.
 _TRYAGAIN_MAX: Final = 600
 
@@ -104,12 +107,14 @@ class Transport:
             ConnectionLost: there is no answer, and will be none.
             RumpError: the server refused the request with an ERROR frame.
         """
-        if not self._reading.acquire(False):
-            self._follow(waiter, frame)
-            return self._answered(waiter, frame)
-        self._reader = get_ident()
-        self._reads_for = waiter
+        leads = None
         try:
+            leads = self._reading.acquire(False)
+            if not leads:
+                self._follow(waiter, frame)
+                return self._answered(waiter, frame)
+            self._reader = get_ident()
+            self._reads_for = waiter
             with self._sending:
                 if self._unsent:
                     sent = 0
@@ -138,10 +143,11 @@ class Transport:
             self._fail(reason)
             raise
         finally:
-            self._reader = 0
-            self._reading.release()
-            if self._waiters:
-                self._pass_on()
+            if leads:
+                self._reader = 0
+                self._reading.release()
+                if self._waiters:
+                    self._pass_on()
         return self._answered(waiter, frame)
 
     def _follow(self, waiter: Waiter, frame: bytes) -> None:
@@ -161,6 +167,8 @@ class Transport:
                 # The reader reads on meanwhile, so the server can go on and make room.
                 self._poll(select.POLLOUT)
             while not waiter.done:
+                if self._lost is not None:
+                    raise connection_lost(self._lost)
                 waiter.waiting = True
                 if self._reading.acquire(False):
                     waiter.waiting = False
@@ -172,7 +180,7 @@ class Transport:
                         self._reader = 0
                         self._reading.release()
                 else:
-                    waiter.wake.acquire()
+                    waiter.wake.acquire(timeout=_WATCH)
                     waiter.waiting = False
         except (OSError, RemoteProtocolError, WildPointer) as reason:
             raise self._fail(reason) from reason

@@ -16,6 +16,7 @@ from rumpfs.abi.syscalls import (
     IN,
     INT,
     LONG,
+    NETBSD10,
     NSYSENT,
     OFF,
     OUT,
@@ -37,15 +38,24 @@ KINDS = {
 }  # fmt: skip
 
 
+def declared(text: str) -> list[tuple[str, str]]:
+    """Return (type, name) of each argument."""
+    args = re.findall(r"\d+:([^,]+?) ?(\*{0,2})(\w+)(?=, \d+:|$)", text)
+    return [(kind + stars, name) for kind, stars, name in args]
+
+
 def specified(shared: Path) -> dict[int, tuple[str, list[tuple[str, str]], int, str, str]]:
     """Return number -> name, (type, name) of each argument, slots, result and component."""
-    rows = {}
+    rows: dict[int, tuple[str, list[tuple[str, str]], int, str, str]] = {}
     for line in (shared / "spec" / "netbsd_abi.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 6 and cells[0].isdigit():
-            args = re.findall(r"\d+:([^,]+?) ?(\*{0,2})(\w+)(?=, \d+:|$)", cells[2])
-            types = [(kind + stars, name) for kind, stars, name in args]
-            rows[int(cells[0])] = cells[1], types, int(cells[3]), cells[4], cells[5]
+            rows[int(cells[0])] = cells[1], declared(cells[2]), int(cells[3]), cells[4], cells[5]
+        elif len(cells) == 2 and int(cells[0] if cells[0].isdigit() else 0) >= NETBSD10:
+            new = re.fullmatch(r"(\w+)\((.*)\), RUMP(?:, ret (\w+))?", cells[1])
+            if new is not None and "*, " not in new[2]:
+                args = declared(new[2])
+                rows[int(cells[0])] = new[1], args, len(args), new[3] or "int", "vfs"
     assert len(rows) > 200
     return rows
 

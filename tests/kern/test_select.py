@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rumpfs.abi import errno
-from rumpfs.abi.fcntl import O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR
+from rumpfs.abi.fcntl import O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY
 from rumpfs.base.copy import CopyIn, CopyOut, Sleep
 from tests.kern.incore import Machine, Process, Running
 
@@ -119,6 +119,19 @@ def test_files_and_devices_never_wait(t: Process) -> None:
         fd = t.call("open", path, O_RDONLY, 0)
         assert poll(t, (fd, IN | OUT | RDNORM | PRI | RDBAND)) == [IN | OUT | RDNORM], path
         t.call("close", fd)
+
+
+def test_a_fifo(tmp: Process) -> None:
+    tmp.call("mkfifo", b"fifo", 0o644)
+    reader = tmp.call("open", b"fifo", O_RDONLY | O_NONBLOCK, 0)
+    writer = tmp.call("open", b"fifo", O_WRONLY, 0)
+    assert poll(tmp, (reader, IN), (writer, OUT)) == [0, OUT]
+    polling = tmp.begin("poll", pollfds((reader, IN)), 1, INFTIM)
+    tmp.call("write", writer, b"x")
+    polling.step()
+    assert polling.result == 1
+    tmp.call("close", writer)
+    assert poll(tmp, (reader, IN)) == [IN | HUP]
 
 
 def test_the_console_can_be_written(p: Process) -> None:

@@ -54,6 +54,9 @@ class RootfsMount(Mount):
         return args.flags
         yield
 
+    def unmount(self, flags: int) -> None:
+        self.mnt_root.release()
+
     def add_key(self, key: bytes, entry: EtfsEntry) -> Vnode:
         """Make a registered host file known under an etfs key, and return its vnode.
 

@@ -241,6 +241,16 @@ class RootfsDir(RootfsNode):
             )
         return self._listing.read(offset, count)
 
+    def release(self) -> None:
+        """Give the memory of every file below back: the file system is unmounted."""
+        todo: list[RootfsNode] = [self]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, RootfsDir):
+                todo.extend(child for child, _ in node._dents.values())
+            elif isinstance(node, RootfsReg):
+                node._chsize(0)
+
     # --- making and removing names --------------------------------------------------------------
 
     def create(self, name: bytes, mode: int, cred: Cred, rdev: int = NODEV) -> Vnode:

@@ -226,6 +226,15 @@ def test_content_is_accounted_until_the_last_use(vfs, root):
 # --- permission ---------------------------------------------------------------------------------
 
 
+def test_unmounting_gives_all_memory_back(vfs, mp, root):
+    below = root.mkdir(b"d", 0o755, ROOT)
+    for dvp in (root, below):
+        dvp.create(b"f", 0o100644, ROOT).write(0, bytes(100_000), 0, ROOT)
+    assert vfs.memory.used >= 200_000
+    mp.unmount(0)
+    assert vfs.memory.used == 0
+
+
 def test_who_may_change_what(root):
     vp = root.create(b"file", 0o100644, USER)
     assert (vp.getattr().uid, vp.getattr().gid) == (1, 0)
