@@ -110,33 +110,33 @@ class Transport:
         leads = None
         try:
             leads = self._reading.acquire(False)
-            if not leads:
-                self._follow(waiter, frame)
-                return self._answered(waiter, frame)
-            self._reader = get_ident()
-            self._reads_for = waiter
-            with self._sending:
-                if self._unsent:
-                    sent = 0
-                else:
-                    try:
-                        sent = self._sock_send(frame, _FLAGS)
-                    except BlockingIOError:
+            if leads:
+                self._reader = get_ident()
+                self._reads_for = waiter
+                with self._sending:
+                    if self._unsent:
                         sent = 0
-                if sent != len(frame):
-                    self._unsent.append(frame[sent:])
-            # What small calls are answered with is recognised here. Everything else is for ClientConnection.
-            while not (waiter.done or waiter.bulk or self._unsent or self.conn.partial):
-                size = self._recv_into(self._buffer)
-                if size == _RESPONSE_SIZE:
-                    _, reqno, cls, _, _, error, rv0, rv1 = _response(self._buffer)
-                    if reqno == waiter.reqno and cls == 1 and not self._signals:
-                        waiter.error = error
-                        waiter.rv1 = rv1
-                        return rv0  # type: ignore[no-any-return]
-                if not self._usual(size, waiter):
-                    self._serve(size, waiter)
-            self._read(waiter)
+                    else:
+                        try:
+                            sent = self._sock_send(frame, _FLAGS)
+                        except BlockingIOError:
+                            sent = 0
+                    if sent != len(frame):
+                        self._unsent.append(frame[sent:])
+                # What small calls are answered with is recognised here; all else is for ClientConnection.
+                while not (waiter.done or waiter.bulk or self._unsent or self.conn.partial):
+                    size = self._recv_into(self._buffer)
+                    if size == _RESPONSE_SIZE:
+                        _, reqno, cls, _, _, error, rv0, rv1 = _response(self._buffer)
+                        if reqno == waiter.reqno and cls == 1 and not self._signals:
+                            waiter.error = error
+                            waiter.rv1 = rv1
+                            return rv0  # type: ignore[no-any-return]
+                    if not self._usual(size, waiter):
+                        self._serve(size, waiter)
+                self._read(waiter)
+            else:
+                self._follow(waiter, frame)
         except (OSError, RemoteProtocolError, WildPointer) as reason:
             raise self._fail(reason) from reason
         except BaseException as reason:

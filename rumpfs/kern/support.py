@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from rumpfs.abi.syscalls import SYSCALLS
 from rumpfs.kern import kernel
@@ -13,8 +15,8 @@ _HEAD = """\
 # System calls
 
 Made from the table in `rumpfs/abi/syscalls.py` and the bodies in `rumpfs/kern`; calls of the network and of
-NetBSD's optional modules are not in it. Whatever is not provided answers ENOSYS. `vfs` calls need the component
-`rumpvfs`.
+NetBSD's optional modules are not in it. Whatever is not provided answers ENOSYS. `vfs` calls need the
+component `rumpvfs`.
 
 | number | name | component | provided | |
 |---:|---|---|---|---|
@@ -27,16 +29,21 @@ def page() -> Iterator[str]:
     provided = 0
     for row in SYSCALLS:
         body = body_of(row.name)
-        note = "" if body is None else (inspect.getdoc(body) or "").split("\n")[0].split(" Errors:")[0]
         provided += body is not None
-        yield f"| {row.number} | {row.name} | {row.component} | {'no' if body is None else 'yes'} | {note} |\n"
+        cells = (row.number, row.name, row.component, "no" if body is None else "yes", _note(body))
+        yield "| " + " | ".join(map(str, cells)) + " |\n"
     yield f"\n{provided} of {len(SYSCALLS)} are provided.\n"
+
+
+def _note(body: Callable[..., Any] | None) -> str:
+    """Return the first sentence of a body's docstring."""
+    return "" if body is None else (inspect.getdoc(body) or "").split("\n")[0].split(" Errors:")[0]
 
 
 def main() -> None:
     """Print the page."""
     assert kernel.BODIES  # importing them enters the bodies
-    print("".join(page()), end="")
+    sys.stdout.writelines(page())
 
 
 if __name__ == "__main__":

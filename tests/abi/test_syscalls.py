@@ -83,7 +83,7 @@ def test_no_call_that_file_servers_have_is_missing(shared: Path) -> None:
     missing = {
         name
         for number, (name, _, _, _, component) in specified(shared).items()
-        if component in ("kern", "vfs") and number not in BY_NUMBER
+        if component in ("kern", "vfs") and number not in BY_NUMBER and number < NETBSD10
     }
     assert missing == set()
 
