@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -286,6 +287,43 @@ def test_a_call_that_blocks_stops_no_other(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert sorted(b"".join(got)) == sorted(b"".join(b"%02d" % number for number in range(20)))
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_an_interrupt_at_any_moment_leaves_no_call_hanging(url: str, others: int) -> None:
+    """Whether the connection survives depends on the moment; that all calls end does not."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def calls(client: Client) -> None:
+        while True:
+            client.sys.getpid()
+
+    def others_calls(client: Client) -> None:
+        with pytest.raises(ConnectionLost):
+            calls(client)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for turn in range(150):
+            client = Client(url)
+            threads = [threading.Thread(target=others_calls, args=(client,)) for _ in range(others)]
+            for thread in threads:
+                thread.start()
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 + turn * 17 % 100 / 50_000)
+            with pytest.raises(KeyboardInterrupt):
+                calls(client)
+            try:
+                client.sys.getpid()
+            except ConnectionLost:
+                pass
+            client.close()
+            for thread in threads:
+                thread.join()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_halt_ends_calls_that_wait(tmp_path: Path) -> None:

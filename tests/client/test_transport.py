@@ -497,16 +497,26 @@ def test_an_interrupted_call_ends_the_connection(tmp_path: Path) -> None:
 
 
 def test_a_call_inside_of_a_call_is_refused(tmp_path: Path) -> None:
+    refused = threading.Event()
+
     def interrupt(server: Server) -> None:
-        server.frame()
+        reqno = server.frame().reqno
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-        assert server.at_end()
+        assert refused.wait(PATIENCE)
+        server.send(wire.sysresp(reqno, 0, 5))
+        server.send(wire.sysresp(server.frame().reqno, 0, 6))
 
     with Peer(tmp_path, interrupt) as peer, Client(peer.url) as client:
-        before = signal.signal(signal.SIGUSR1, lambda number, frame: client.sys.getpid())
-        try:
+
+        def handle(*_: object) -> None:
             with pytest.raises(RuntimeError, match="inside of a call"):
-                client.sys.read(3, 10)
+                client.sys.getpid()
+            refused.set()
+
+        before = signal.signal(signal.SIGUSR1, handle)
+        try:
+            assert client.sys.dup(3) == 5  # the call outside goes on
+            assert client.sys.dup(3) == 6
         finally:
             signal.signal(signal.SIGUSR1, before)
 

@@ -324,17 +324,19 @@ def test_a_circle_over_several_files() -> None:
     assert waiting[58].run()
 
 
-def test_a_circle_found_only_after_a_wakeup(f: File) -> None:
+def test_who_was_woken_and_has_not_run_is_still_part_of_a_circle(f: File) -> None:
     other = File(f.table)
     f.lock(A, F_WRLCK, 0)
     waiting = f.wait(C, F_WRLCK, 0)
     other.lock(C, F_WRLCK, 0)
     f.lock(A, F_UNLCK, 0)
     f.lock(B, F_WRLCK, 0)
-    other.wait(B, F_WRLCK, 0)
     with pytest.raises(VfsError) as caught:
-        waiting.run()
+        other.wait(B, F_WRLCK, 0)
     assert caught.value.errno == EDEADLK
+    assert not waiting.run()
+    f.lock(B, F_UNLCK, 0)
+    assert waiting.run()
 
 
 def test_many_that_wait_for_one_are_no_circle(f: File) -> None:
