@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.dev.drivespec import DriveSpec, DriveSpecError, parse_drivespec
-from rumpfs.dev.sizes import SizeError, parse_size
 
 OPTSTRING: Final = "c:d:l:m:r:sv"
 LONG_OPTIONS: Final = ("help", "version", "print-module-dir")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from rumpfs.dev.sizes import SizeError, parse_size
+from rumpfs.base.sizes import SizeError, parse_size
 
 DriveType = Literal["blk", "chr", "reg"]
 TYPES: tuple[DriveType, ...] = ("blk", "chr", "reg")

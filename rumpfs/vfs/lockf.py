@@ -27,7 +27,7 @@ NOPID: Final = -1
 #: locks that a user may hold (vfs_lockf.c: maxlocksperuid); he may come to twice as many by unlocking middles
 MAXLOCKSPERUID: Final = 1024
 #: the same for the superuser, whom NetBSD does not limit: he may be a client out of control
-MAXLOCKSROOT: Final = 65536
+MAXLOCKSROOT: Final = 8192
 
 
 class Owner(NamedTuple):
@@ -225,13 +225,16 @@ class Lockf:
             self._vp.v_lockf = None
 
     def blocks(self, owner: Owner, lock: Lock) -> Iterator[tuple[Owner, Lock]]:
-        """Yield the locks that stand in the way of `lock` (lf_getblock)."""
+        """Yield the first lock of every other owner that stands in the way of `lock` (lf_getblock)."""
         shared = lock.lf_type != F_WRLCK
         for other, locks in self._held.values():
-            if other.id is not owner.id:
-                for held in locks[_overlap(locks, lock)]:
-                    if not shared or held.lf_type == F_WRLCK:
-                        yield other, held
+            if other.id is owner.id:
+                continue
+            first, last = _overlap(locks, lock)
+            for index in range(first, last):
+                if not shared or locks[index].lf_type == F_WRLCK:
+                    yield other, locks[index]
+                    break
 
     def set(self, owner: Owner, lock: Lock) -> None:
         """Make `lock` what the owner has of its range, and wake who may go on (lf_setlock, lf_clearlock).
@@ -241,7 +244,7 @@ class Lockf:
         kind, start, end, _ = lock
         locks = self._held.get(owner.id, (owner, []))[1]
         reach = lock if kind == F_UNLCK else lock._replace(lf_start=start - 1, lf_end=end + 1)
-        place = _overlap(locks, reach)
+        place = slice(*_overlap(locks, reach))
         old = locks[place]
         new: list[Lock] = []
         if old and old[0].lf_start < start:
@@ -295,7 +298,7 @@ def _place(found: tuple[Owner, Lock]) -> int:
     return found[1].lf_start
 
 
-def _overlap(locks: list[Lock], lock: Lock) -> slice:
-    """Return where locks overlap `lock`, or where it belongs among them."""
+def _overlap(locks: list[Lock], lock: Lock) -> tuple[int, int]:
+    """Return the indices between which locks overlap `lock`, or where it belongs among them."""
     first = bisect_left(locks, lock.lf_start, key=_end)
-    return slice(first, bisect_right(locks, lock.lf_end, first, key=_start))
+    return first, bisect_right(locks, lock.lf_end, first, key=_start)

@@ -134,7 +134,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_options("tmpfs", [f"size={text}"]) == (0, {"size": size})
 
 
-@pytest.mark.parametrize("text", ["", "k", "-1", "1.5m", "0x10", "9999999t", "1 k", "1_0", "+1", "٣"])
+@pytest.mark.parametrize("text", ["", "k", "-1", "1.5m", "9999999t", "1 k", "1_0", "+1", "٣"])
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(Failure, match="not a number"):
         parse_options("tmpfs", [f"size={text}"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.dev.drivespec import DriveSpec, DriveSpecError, parse_drivespec
-from rumpfs.dev.sizes import SizeError, parse_size
 
 
 @pytest.mark.parametrize(

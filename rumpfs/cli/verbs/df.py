@@ -22,7 +22,9 @@ def arguments(parser: Parser) -> None:
     """Add the options."""
     parser.flag("-h", "human", "sizes in K, M, G ...")
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")
-    parser.add_argument("address", metavar="ADDRESS", nargs="*", help=":/path, unix://sock:/path or unix://sock")
+    parser.add_argument(
+        "address", metavar="ADDRESS", nargs="*", help=":/path, unix://sock:/path or unix://sock"
+    )
 
 
 def run(tool: Tool, args: Namespace) -> None:

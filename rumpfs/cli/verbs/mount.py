@@ -27,7 +27,6 @@ options:  {flags},
 """.format(flags=" ".join(name.decode() for name in MOUNT_OPTIONS))
 
 _HOW: Final = "rumpfs mount [-t TYPE] [-o OPTIONS] SOURCE :/path"
-_SUFFIXES: Final = {"b": 512, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def arguments(parser: Parser) -> None:
@@ -117,14 +116,15 @@ def _flag(name: str) -> tuple[int, bool] | None:
 
 
 def _number(name: str, text: str) -> int:
-    digits, factor = text, 1
-    if name == "size" and text[-1:].lower() in _SUFFIXES:
-        digits, factor = text[:-1], _SUFFIXES[text[-1:].lower()]
-    known = "01234567" if name == "mode" else "0123456789"
-    number = -1
-    if digits and set(digits) <= set(known):
-        number = int(digits, len(known)) * factor
-    if not 0 <= number < (1 << 63 if name in ("size", "nodes") else 1 << 32):
+    """Return the value of an option: octal for mode, with suffixes and products as in -d for the rest."""
+    from rumpfs.base.sizes import SizeError, parse_size  # only a mount with values needs it
+
+    most = (1 << 63 if name in ("size", "nodes") else 1 << 32) - 1
+    try:
+        number = int(text, 8) if name == "mode" else parse_size(text.lower(), name, maximum=most)
+    except (SizeError, ValueError):
+        number = -1
+    if not text[:1].isdigit() or not 0 <= number <= most:
         raise Failure(f"-o {name}={text}: not a number that {name} can have", USAGE)
     return number
 
