@@ -206,8 +206,8 @@ class Lockf:
         table: the kernel's locks.
 
     Attributes:
-        held: owner -> its locks, which do not overlap, in their order.
-        waits: the requests that wait in `queue`.
+        queue: where requests wait.
+        waits: those that do.
     """
 
     __slots__ = ("_held", "_table", "_vp", "queue", "waits")
@@ -215,6 +215,7 @@ class Lockf:
     def __init__(self, vp: Vnode, table: Advlocks) -> None:
         self._vp = vp
         self._table = table
+        # of each owner the locks, which do not overlap, in their order
         self._held: dict[object, tuple[Owner, list[Lock]]] = {}
         self.queue = WaitQueue()
         self.waits: list[Wait] = []
