@@ -216,6 +216,7 @@ class Calls:
         pending.missing -= 1
         if len(body) != length:
             pending.buffer = None
+            self._fetches = {n: fetch for n, fetch in self._fetches.items() if fetch[0] is not pending}
             self.drive(pending, None, VfsError(errno.EFAULT))
             return
         buffer[offset : offset + length] = body

@@ -246,6 +246,20 @@ def test_answers_of_the_wrong_length_are_efault(served: Served) -> None:
             assert peer.finish(9, {}).error == EFAULT
 
 
+def test_one_wrong_piece_fails_the_write_and_the_others_are_dropped(served: Served) -> None:
+    with Peer(served.path) as peer:
+        peer.guest()
+        fd = open_file(peer)
+        peer.send(Frame(9, REQ, SYSCALL, WRITE, struct.pack("<3Q", fd, DATA, 100_000)).encode())
+        pieces = [peer.frame() for _ in range(4)]
+        for number, frame in enumerate(pieces):
+            assert frame is not None
+            length = struct.unpack_from("<Q", frame.body)[0]
+            peer.send(Frame(frame.reqno, RESP, COPYIN, 0, bytes(length - (number == 1))).encode())
+        assert peer.finish(9, {}).error == EFAULT
+        assert peer.call(WRITE, fd, DATA, 5, memory={DATA: b"after"}).retval == 5
+
+
 def test_blocked_calls_of_a_dead_client_leave_nothing(served: Served) -> None:
     """A hundred blocked reads on pipes; the writer sees its reader gone when the client dies."""
     with Peer(served.path) as peer:
