@@ -311,8 +311,8 @@ def test_an_interrupt_at_any_moment_leaves_no_call_hanging(url: str, others: int
             threads = [threading.Thread(target=others_calls, args=(client,)) for _ in range(others)]
             for thread in threads:
                 thread.start()
-            signal.setitimer(signal.ITIMER_REAL, 0.0005 + turn * 17 % 100 / 50_000)
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt):  # the timer runs inside: the interrupt must not get out
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 + turn * 17 % 100 / 50_000)
                 calls(client)
             try:
                 client.sys.getpid()
