@@ -300,6 +300,10 @@ def test_an_interrupt_at_any_moment_leaves_no_call_hanging(url: str, others: int
         while True:
             client.sys.getpid()
 
+    def interrupted_calls(client: Client, seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        calls(client)
+
     def others_calls(client: Client) -> None:
         with pytest.raises(ConnectionLost):
             calls(client)
@@ -311,9 +315,8 @@ def test_an_interrupt_at_any_moment_leaves_no_call_hanging(url: str, others: int
             threads = [threading.Thread(target=others_calls, args=(client,)) for _ in range(others)]
             for thread in threads:
                 thread.start()
-            with pytest.raises(KeyboardInterrupt):  # the timer runs inside: the interrupt must not get out
-                signal.setitimer(signal.ITIMER_REAL, 0.0005 + turn * 17 % 100 / 50_000)
-                calls(client)
+            with pytest.raises(KeyboardInterrupt):
+                interrupted_calls(client, 0.0005 + turn * 17 % 100 / 50_000)
             try:
                 client.sys.getpid()
             except ConnectionLost:
