@@ -6,6 +6,7 @@ event, and sees to it that the knote hears of the next one, from the thing's `Kl
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -25,27 +26,27 @@ from rumpfs.base.errors import VfsError
 from rumpfs.base.waitq import WaitQueue
 
 
-class Filter:
+class Filter(ABC):
     """What a knote watches, and how (struct filterops). Filters subclass it."""
 
     __slots__ = ()
 
-    def attach(self, kn: Knote) -> None:
+    def attach(self, kn: Knote) -> None:  # noqa: B027 - many filters need not do this
         """The knote begins to watch."""
 
-    def detach(self, kn: Knote) -> None:
+    def detach(self, kn: Knote) -> None:  # noqa: B027 - many filters need not do this
         """The knote watches no longer."""
 
-    def arm(self, kn: Knote) -> None:
+    def arm(self, kn: Knote) -> None:  # noqa: B027 - many filters need not do this
         """See to it that the next event activates the knote, which has none now."""
 
+    @abstractmethod
     def event(self, kn: Knote, hint: int) -> bool:
         """Whether there is an event; the knote's data, fflags and flags are brought up to date.
 
         Args:
             hint: the NOTE_ that just happened; 0: look for yourself.
         """
-        raise NotImplementedError
 
 
 class Knote:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rumpfs.abi import errno
 from rumpfs.abi.event import EVFILT_READ, EVFILT_VNODE, EVFILT_WRITE, NOTE_EXTEND, NOTE_WRITE
 from rumpfs.abi.fcntl import FREAD, FWRITE, O_APPEND, O_SYNC, SEEK_CUR, SEEK_END, SEEK_SET
@@ -214,7 +216,7 @@ class VnodeFile(File):
         vrele(vp)
 
 
-_GENFS_FILTERS = {
+_GENFS_FILTERS: dict[int, Callable[[VnodeFile], Filter]] = {
     EVFILT_READ: VnodeReadFilter,
     EVFILT_WRITE: VnodeWriteFilter,
     EVFILT_VNODE: VnodeNoteFilter,

@@ -20,58 +20,19 @@ from rumpfs.base.memory import Memory
 from rumpfs.dev.drivespec import DriveType
 from rumpfs.dev.etfs import EtfsTable
 from rumpfs.dev.window import Window
-from rumpfs.kern import (
-    mem,
-    sys_attr,
-    sys_cred,
-    sys_descrip,
-    sys_event,
-    sys_fhandle,
-    sys_generic,
-    sys_lock,
-    sys_mount,
-    sys_names,
-    sys_open,
-    sys_process,
-    sys_resource,
-    sys_revoke,
-    sys_select,
-    sys_storage,
-    sys_sysctl,
-    sys_time,
-    sysctl_nodes,
-)
+from rumpfs.kern import mem, sysctl_nodes
+from rumpfs.kern.bodies import sysent
 from rumpfs.kern.console import ConsoleFile
 from rumpfs.kern.descrip import Filedesc
 from rumpfs.kern.module import ModuleTable
 from rumpfs.kern.pgrp import PgrpTable
 from rumpfs.kern.proc import PidTable, Proc
-from rumpfs.kern.syscall import Sysent, sysent
+from rumpfs.kern.sys_resource import LIMIT0
+from rumpfs.kern.syscall import Sysent
 from rumpfs.kern.sysctl import Sysctl
 from rumpfs.vfs.mount import Vfs
 
 log = logging.getLogger(__name__)
-
-#: the modules whose bodies the table of system calls is bound to
-BODIES = (
-    sys_attr,
-    sys_cred,
-    sys_descrip,
-    sys_event,
-    sys_fhandle,
-    sys_generic,
-    sys_lock,
-    sys_mount,
-    sys_names,
-    sys_open,
-    sys_process,
-    sys_resource,
-    sys_revoke,
-    sys_select,
-    sys_storage,
-    sys_sysctl,
-    sys_time,
-)
 
 #: forked processes that nobody has claimed; more than any client has children on the way
 MAXPARKED = 4096
@@ -101,7 +62,7 @@ class Kernel:
         self.pids = PidTable()
         self.procs: dict[int, Proc] = {}
         self.pgrps = PgrpTable()
-        self.rlimit = sys_resource.LIMIT0
+        self.rlimit = LIMIT0
         self.sysctl = Sysctl((*sysctl_nodes.TOP, *sysctl_nodes.KERN, *sysctl_nodes.HW))
         self.howto: int | None = None  # how it was halted
         self._parked: dict[bytes, Proc] = {}

@@ -45,21 +45,33 @@ FSTYPE_NAMES = {0: "unused", 1: "swap", 7: "4.2BSD", 8: "MSDOS", 12: "ISO9660", 
 DKTYPE_UNKNOWN = 0
 DKTYPE_ESDI = 5
 
+# What all dialects have in common, at both ends of the header.
+_HEAD = (
+    (0, "d_magic", U32),
+    (4, "d_type", U16),
+    (6, "d_subtype", U16),
+    (8, "d_typename", RAW[16]),
+    (24, "d_packname", RAW[16]),
+    (40, "d_secsize", U32),
+    (44, "d_nsectors", U32),
+    (48, "d_ntracks", U32),
+    (52, "d_ncylinders", U32),
+    (56, "d_secpercyl", U32),
+    (60, "d_secperunit", U32),
+)
+_TAIL = (
+    (132, "d_magic2", U32),
+    (136, "d_checksum", U16),
+    (138, "d_npartitions", U16),
+    (140, "d_bbsize", U32),
+    (144, "d_sbsize", U32),
+)
+
 DISKLABEL = Record(
     "disklabel",
     LABEL_HEADER,
     (
-        (0, "d_magic", U32),
-        (4, "d_type", U16),
-        (6, "d_subtype", U16),
-        (8, "d_typename", RAW[16]),
-        (24, "d_packname", RAW[16]),
-        (40, "d_secsize", U32),
-        (44, "d_nsectors", U32),
-        (48, "d_ntracks", U32),
-        (52, "d_ncylinders", U32),
-        (56, "d_secpercyl", U32),
-        (60, "d_secperunit", U32),
+        *_HEAD,
         (64, "d_sparespertrack", U16),
         (66, "d_sparespercyl", U16),
         (68, "d_acylinders", U32),
@@ -72,11 +84,7 @@ DISKLABEL = Record(
         (88, "d_flags", U32),
         (92, "d_drivedata", U32[5]),
         (112, "d_spare", U32[5]),
-        (132, "d_magic2", U32),
-        (136, "d_checksum", U16),
-        (138, "d_npartitions", U16),
-        (140, "d_bbsize", U32),
-        (144, "d_sbsize", U32),
+        *_TAIL,
     ),
 )
 
@@ -98,17 +106,7 @@ DISKLABEL_OPENBSD = Record(
     "disklabel_openbsd",
     LABEL_HEADER,
     (
-        (0, "d_magic", U32),
-        (4, "d_type", U16),
-        (6, "d_subtype", U16),
-        (8, "d_typename", RAW[16]),
-        (24, "d_packname", RAW[16]),
-        (40, "d_secsize", U32),
-        (44, "d_nsectors", U32),
-        (48, "d_ntracks", U32),
-        (52, "d_ncylinders", U32),
-        (56, "d_secpercyl", U32),
-        (60, "d_secperunit", U32),
+        *_HEAD,
         (64, "d_uid", RAW[8]),
         (72, "d_acylinders", U32),
         (76, "d_bstarth", U16),
@@ -120,11 +118,7 @@ DISKLABEL_OPENBSD = Record(
         (112, "d_secperunith", U16),
         (114, "d_version", U16),
         (116, "d_spare", U32[4]),
-        (132, "d_magic2", U32),
-        (136, "d_checksum", U16),
-        (138, "d_npartitions", U16),
-        (140, "d_bbsize", U32),
-        (144, "d_sbsize", U32),
+        *_TAIL,
     ),
 )
 
