@@ -17,7 +17,7 @@ from tests.conftest import PROJECT
 
 BIN = Path(sys.prefix) / "bin"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-DOCUMENTS = sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("*/README.md"))
+DOCUMENTS = sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("[!.]*/README.md"))
 
 
 @pytest.fixture
