@@ -22,7 +22,7 @@ from tests.images_util import makefs, scratch_copy, standard_tree
 
 pytestmark = pytest.mark.oracle("makefs")
 
-USER = Cred(1000, 100, 1000, 100, 1000, 100)
+USER = Cred(54321, 54321, 54321, 54321, 54321, 54321)  # owns nothing that the tests make
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_permissions(mp: FfsMount) -> None:
 def test_permissions_of_owner_group_and_others(image: Path, tmp_path: Path) -> None:
     copy = scratch_copy(image, tmp_path)
     with Editor(copy) as editor:
-        editor.change_inode(editor.ino("/f1"), di_mode=0o100421, di_uid=1000, di_gid=7)
+        editor.change_inode(editor.ino("/f1"), di_mode=0o100421, di_uid=USER.euid, di_gid=7)
     with mounted(copy) as mp:
         vp = resolve(mp, "/f1")
         member, other = Cred(5, 1, groups=(3, 7)), Cred(5, 1)
