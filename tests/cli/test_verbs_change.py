@@ -350,6 +350,8 @@ def test_mv_to_another_file_system_copies_and_removes(shell: Shell, kernel: Clie
 
 
 def test_mv_out_and_in(shell: Shell, kernel: Client, source: Path) -> None:
+    if os.geteuid():
+        (source / "closed").chmod(0o700)  # only root takes something out of a directory that is closed
     before = tree(source)
     shell.ok("mv", "source", ":/t/")
     assert not source.exists()
