@@ -60,6 +60,8 @@ class FrameReader:
         rest = self._rest
         if rest:
             rest += data
+            if len(rest) < wire.HDRLEN or len(rest) < _header(rest)[0] <= self.max_frame:
+                return []  # not looked at again before it is whole, however small the pieces
             data = memoryview(bytes(rest))
             rest.clear()
         found = []
