@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench bench-pinned bench-unpinned clean
+.PHONY: help setup demo test test-slow conformance lint bench bench-pinned bench-unpinned clean
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -25,6 +25,9 @@ test: setup ## run the tests (ARGS="-k disklabel" picks some)
 
 test-slow: setup ## run the tests that take long
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+conformance: setup ## run NetBSD's test cases and print what became of each (docs/conformance.md)
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 lint: setup ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff check .

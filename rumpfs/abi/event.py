@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 #: struct kevent: ident, filter, flags, fflags, data, udata
 KEVENT: Final = struct.Struct("<QIII4xqQ")
+#: NetBSD 10 has four words for the user behind that (ext)
+KEVENT100_SIZE: Final = 72
+
+
+class Abi(NamedTuple):
+    """What is different between the versions of kevent: the size of struct kevent, and struct timespec."""
+
+    size: int
+    timespec: struct.Struct
+
 
 EVFILT_READ: Final = 0
 EVFILT_WRITE: Final = 1

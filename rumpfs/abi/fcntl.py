@@ -54,6 +54,14 @@ F_GETNOSIGPIPE: Final = 13
 F_SETNOSIGPIPE: Final = 14
 FD_CLOEXEC: Final = 1
 
+# commands for a file system: length and direction of what they carry
+F_FSCTL: Final = 0x80000000
+F_FSVOID: Final = 0x40000000
+F_FSOUT: Final = 0x20000000
+F_FSIN: Final = 0x10000000
+F_PARAM_SHIFT: Final = 16
+F_PARAM_MASK: Final = 0xFFF
+
 #: struct flock, 24 bytes: l_start l_len l_pid l_type l_whence
 FLOCK: Final = struct.Struct("<qqihh")
 F_RDLCK: Final = 1

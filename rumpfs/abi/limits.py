@@ -9,6 +9,9 @@ PATH_MAX: Final = 1024
 NAME_MAX: Final = 255  # the kernel's limit for a component; the header says 511
 LINK_MAX: Final = 32767
 PIPE_BUF: Final = 512
+MAX_CANON: Final = 255
+MAX_INPUT: Final = 255
+POSIX_VDISABLE: Final = 0xFF  # sys/sys/termios.h
 IOV_MAX: Final = 1024
 OPEN_MAX: Final = 128
 MAXSYMLINKS: Final = 32
@@ -21,18 +24,16 @@ MAXHOSTNAMELEN: Final = 256
 MAXPHYS: Final = 65536
 PAGE_SIZE: Final = 4096
 
-# sys/sys/time.h
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 3
-TIMER_ABSTIME: Final = 1
-
 # sys/sys/unistd.h: pathconf(2)
 PC_LINK_MAX: Final = 1
+PC_MAX_CANON: Final = 2
+PC_MAX_INPUT: Final = 3
 PC_NAME_MAX: Final = 4
 PC_PATH_MAX: Final = 5
 PC_PIPE_BUF: Final = 6
 PC_CHOWN_RESTRICTED: Final = 7
 PC_NO_TRUNC: Final = 8
+PC_VDISABLE: Final = 9
 PC_SYNC_IO: Final = 10
 PC_FILESIZEBITS: Final = 11
 PC_SYMLINK_MAX: Final = 12
@@ -41,7 +42,12 @@ PC_2_SYMLINKS: Final = 13
 # sys/sys/signal.h
 SIGSYS: Final = 12
 SIGPIPE: Final = 13
+SIGALRM: Final = 14
+SIGIO: Final = 23
 SIGXFSZ: Final = 25
+SIGVTALRM: Final = 26
+SIGPROF: Final = 27
+NSIG: Final = 64
 
 # sys/sys/resource.h
 RLIMIT_FSIZE: Final = 1
@@ -63,4 +69,5 @@ MODCTL_LOAD: Final = 0
 MODCTL_UNLOAD: Final = 1
 MODCTL_STAT: Final = 2
 MODCTL_EXISTS: Final = 3
+MODCTL_LOAD_FORCE: Final = 1
 MAXMODNAME: Final = 32

@@ -70,6 +70,11 @@ MOUNT_OPTIONS: Final = {
     b"nodevmtime": MNT_NODEVMTIME,
 }
 
+#: numbers that once stood for types, and are still taken (vfs_syscalls.c: mountcompatnames)
+MOUNTCOMPATNAMES: Final = {
+    1: b"ffs", 2: b"nfs", 3: b"mfs", 4: b"msdos", 5: b"cd9660", 6: b"fdesc", 7: b"kernfs", 9: b"afs",
+}  # fmt: skip
+
 MNT_WAIT: Final = 1
 MNT_NOWAIT: Final = 2
 
@@ -81,6 +86,9 @@ EXPORT_ARGS30_SIZE: Final = 128
 
 #: struct ufs_args: fspec
 UFS_ARGS: Final = struct.Struct("<Q")
+#: ufs_args, and what may follow it here: a magic, and the superblock's sector of 512 bytes (as fsck_ffs -b)
+UFS_ARGS_SBLOCK: Final = struct.Struct("<Q8sQ")
+UFS_SBLOCK_MAGIC: Final = b"sblock=\0"
 #: struct tmpfs_args: version nodes_max size_max root_uid root_gid root_mode
 TMPFS_ARGS: Final = struct.Struct("<i4xqQIII4x")
 TMPFS_ARGS_VERSION: Final = 1

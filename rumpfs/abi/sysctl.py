@@ -78,6 +78,7 @@ KERN_SYNCHRONIZED_IO: Final = 37
 KERN_IOV_MAX: Final = 38
 KERN_LOGIN_NAME_MAX: Final = 44
 KERN_PROC2: Final = 47
+KERN_MSGBUF: Final = 53
 KERN_MAXPHYS: Final = 57
 KERN_MONOTONIC_CLOCK: Final = 60
 KERN_URND: Final = 61
@@ -111,6 +112,8 @@ HW_USERMEM64: Final = 14
 HW_NCPUONLINE: Final = 16
 
 # sys/sys/mount.h
+VM_LOADAVG: Final = 2
+
 VFS_GENERIC: Final = 0
 VFS_MAXTYPENUM: Final = 1
 VFS_USERMOUNT: Final = 3
@@ -121,6 +124,9 @@ VFS_MAGICLINKS: Final = 4
 SYSCTLNODE: Final = struct.Struct("<Ii32sI4x16sQQQQ")
 #: struct sysctldesc without its string: descr_num, descr_ver, descr_len (with the NUL)
 SYSCTLDESC: Final = struct.Struct("<iII")
+#: struct loadavg: of three periods, and what stands for 1 (sys/sys/resource.h)
+LOADAVG: Final = struct.Struct("<III4xq")
+FSCALE: Final = 1 << 11  # sys/sys/param.h
 #: struct clockinfo: hz, tick, tickadj, stathz, profhz
 CLOCKINFO: Final = struct.Struct("<iiiii")
 

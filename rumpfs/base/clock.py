@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Final
+
+from rumpfs.abi.time import CLOCK_MONOTONIC, CLOCK_REALTIME
 
 #: seconds and nanoseconds since 1970
 Timespec = tuple[int, int]
@@ -45,6 +48,14 @@ def adjtime(nanoseconds: int) -> None:
     global _offset
     _offset += nanoseconds
 
+
+def nanoseconds(timespec: Timespec) -> int:
+    """Return a time in nanoseconds."""
+    return timespec[0] * 1_000_000_000 + timespec[1]
+
+
+#: the clocks that can be read, by their numbers
+CLOCKS: Final = {CLOCK_REALTIME: now, CLOCK_MONOTONIC: uptime}
 
 #: when this kernel was booted, on the host's clock
 BOOT: Timespec = now()

@@ -6,6 +6,8 @@ on a disk, and are turned into an errno at the edge (`DiskError.errno`).
 
 from __future__ import annotations
 
+from typing import Self
+
 from rumpfs.abi import errno
 
 
@@ -42,6 +44,13 @@ class DiskError(Exception):
         super().__init__(f"{where}: {why}")
         self.where = where
         self.why = why
+
+    def advise(self, remedy: str) -> Self:
+        """Add to the message what helps, when something does; return the error."""
+        if remedy:
+            self.why = f"{self.why}; {remedy}"
+            self.args = (f"{self.where}: {self.why}",)
+        return self
 
 
 class BadMagic(DiskError):

@@ -21,6 +21,7 @@ from rumpfs.abi.event import (
     EV_ENABLE,
     EV_ONESHOT,
     KEVENT,
+    KEVENT100_SIZE,
 )
 from rumpfs.base.errors import VfsError
 from rumpfs.base.waitq import WaitQueue
@@ -64,11 +65,13 @@ class Knote:
         fflags: NOTE_ flags that are reported.
         data: what the filter reports.
         sfflags: NOTE_ flags that the watcher wants to hear of.
+        ext: what NetBSD 10's struct kevent has for the watcher beside that, as it is reported.
         active: there is an event that was not reported.
     """
 
     __slots__ = (
-        "active", "data", "disabled", "fflags", "filt", "filter", "flags", "ident", "kq", "sfflags", "udata"
+        "active", "data", "disabled", "ext", "fflags", "filt", "filter", "flags", "ident", "kq", "sfflags",
+        "udata",
     )  # fmt: skip
 
     def __init__(self, kq: Kqueue, ident: int, filt: int, flags: int, filterops: Filter) -> None:
@@ -78,6 +81,7 @@ class Knote:
         self.flags = flags
         self.filter = filterops
         self.udata = 0
+        self.ext = bytes(KEVENT100_SIZE - KEVENT.size)
         self.fflags = 0
         self.sfflags = 0
         self.data = 0
@@ -85,8 +89,8 @@ class Knote:
         self.disabled = False
 
     def pack(self) -> bytes:
-        """Return struct kevent."""
-        return KEVENT.pack(self.ident, self.filt, self.flags, self.fflags, self.data, self.udata)
+        """Return NetBSD 10's struct kevent, which begins with that of earlier ones."""
+        return KEVENT.pack(self.ident, self.filt, self.flags, self.fflags, self.data, self.udata) + self.ext
 
     def look(self) -> None:
         """Become active if there is an event, else wait for the next (the thing's wait queue was woken)."""
@@ -188,7 +192,14 @@ class Kqueue:
             _wakeup(self.changed)
 
     def register(
-        self, ident: int, filt: int, action: int, fflags: int, udata: int, kqfilter: Callable[[int], Filter]
+        self,
+        ident: int,
+        filt: int,
+        action: int,
+        fflags: int,
+        udata: int,
+        kqfilter: Callable[[int], Filter],
+        ext: bytes = b"",
     ) -> None:
         """Carry out one change (kqueue_register).
 
@@ -199,6 +210,7 @@ class Kqueue:
             fflags: NOTE_ flags to hear of.
             udata: is reported.
             kqfilter: makes the filter of that number for what the descriptor stands for.
+            ext: is reported; nothing when the watcher does not know of it.
 
         Errors:
             ENOENT: without EV_ADD there has to be such a knote; those of `kqfilter`.
@@ -212,6 +224,7 @@ class Kqueue:
                 self._fdknotes.setdefault(ident, []).append(kn)
             kn.sfflags = fflags
             kn.udata = udata
+            kn.ext = ext or kn.ext
             kn.look()
         elif kn is None:
             raise VfsError(errno.ENOENT)

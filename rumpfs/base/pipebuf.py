@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FREAD, FWRITE, O_NONBLOCK
-from rumpfs.abi.ioctl import FIOASYNC, FIONBIO, FIONREAD, FIONSPACE, FIONWRITE
+from rumpfs.abi.ioctl import FIONBIO, FIONREAD, FIONSPACE, FIONWRITE
 from rumpfs.abi.limits import PIPE_BUF
 from rumpfs.base.copy import Body, Buffer, Request, Sleep
 from rumpfs.base.errors import VfsError
@@ -18,15 +18,31 @@ PIPE_SIZE: Final = 16384
 
 
 class End(Protocol):
-    """An open file at one end, or at both.
-
-    Attributes:
-        f_flag: O_NONBLOCK says whether it waits.
-        f_count: its descriptors; without one, who sleeps with it gets EBADF.
-    """
+    """An open file at one end, or at both: O_NONBLOCK in `f_flag` says whether it waits."""
 
     f_flag: int
-    f_count: int
+
+
+class Sigio:
+    """Who is told of I/O at an end, and whether he is.
+
+    Attributes:
+        on: FIOASYNC was asked for.
+        pgid: the owner as FIOSETOWN has it: a process, or with a minus a process group, or 0.
+        signal: tells that owner.
+    """
+
+    __slots__ = ("on", "pgid", "signal")
+
+    def __init__(self) -> None:
+        self.on = False
+        self.pgid = 0
+        self.signal: Callable[[int], None] | None = None
+
+    def notify(self) -> None:
+        """Something can be read, or written, or the other side is gone (fownsignal)."""
+        if self.on and self.signal is not None:
+            self.signal(self.pgid)
 
 
 class Pipebuf:
@@ -35,12 +51,16 @@ class Pipebuf:
     Attributes:
         readers, writers: open ends of each kind.
         readable, writable: where readers and writers wait.
+        size: bytes that fit in.
+        sigio: who is told of I/O at the end with FREAD and at that with FWRITE; None: nobody ever was.
     """
 
-    __slots__ = ("buffer", "readable", "readers", "writable", "writers")
+    __slots__ = ("buffer", "readable", "readers", "sigio", "size", "writable", "writers")
 
     def __init__(self) -> None:
         self.buffer = bytearray()
+        self.size = PIPE_SIZE
+        self.sigio: dict[int, Sigio] | None = None
         self.readers = 0
         self.writers = 0
         self.readable = WaitQueue()
@@ -55,8 +75,17 @@ class Pipebuf:
             self.writers += 1
             self.readable.wakeup()
 
+    def owners(self, flag: int) -> list[Sigio]:
+        """Return who is told of I/O at the ends that `flag` names: FREAD, FWRITE or both."""
+        if self.sigio is None:
+            self.sigio = {FREAD: Sigio(), FWRITE: Sigio()}
+        return [sigio for end, sigio in self.sigio.items() if flag & end]
+
     def close(self, flag: int) -> None:
         """An end with FREAD, FWRITE or both is gone: the other side gets EPIPE, or the end of the file."""
+        if self.sigio is not None:
+            for sigio in self.sigio.values():
+                sigio.notify()
         if flag & FREAD:
             self.readers -= 1
             self.writable.wakeup()
@@ -65,7 +94,7 @@ class Pipebuf:
             self.readable.wakeup()
 
     def restart(self) -> None:
-        """Wake all that sleep: one of the ends has lost its last descriptor."""
+        """Wake all that sleep: a descriptor of an end is gone, and each looks whether it was his."""
         self.readable.wakeup()
         self.writable.wakeup()
 
@@ -75,8 +104,8 @@ class Pipebuf:
         if command in (FIONREAD, FIONWRITE):
             return used.to_bytes(4, "little")
         if command == FIONSPACE:
-            return (PIPE_SIZE - used).to_bytes(4, "little")
-        if command in (FIONBIO, FIOASYNC):
+            return (self.size - used).to_bytes(4, "little")
+        if command == FIONBIO:
             return b""
         raise VfsError(errno.ENOTTY)
 
@@ -85,13 +114,13 @@ class Pipebuf:
     def read(self, end: End, length: int) -> Buffer | Body:
         """Return at most `length` bytes, none when there is neither one nor a writer; else wait.
 
-        Errors: EAGAIN (O_NONBLOCK), EBADF.
+        Errors: EAGAIN (O_NONBLOCK).
         """
         if self.buffer or not self.writers or not length:
             return self._take(length)
         if end.f_flag & O_NONBLOCK:
             raise VfsError(errno.EAGAIN)
-        return self._wait_read(end, length)
+        return self._wait_read(length)
 
     def _take(self, length: int) -> bytes:
         buffer = self.buffer
@@ -99,12 +128,14 @@ class Pipebuf:
         del buffer[:length]
         if data:
             self.writable.wakeup()
+            if self.sigio is not None and self.size - len(buffer) >= PIPE_BUF:
+                self.sigio[FWRITE].notify()
         return data
 
-    def _wait_read(self, end: End, length: int) -> Generator[Request, Any, Any]:
+    def _wait_read(self, length: int) -> Generator[Request, Any, Any]:
         while not self.buffer and self.writers:
-            if not end.f_count:
-                raise VfsError(errno.EBADF)
+            if self.sigio is not None:
+                self.sigio[FWRITE].notify()
             yield Sleep(self.readable)
         return self._take(length)
 
@@ -118,36 +149,38 @@ class Pipebuf:
     def write(self, end: End, data: Buffer) -> int | Body:
         """Take `data`, at most PIPE_BUF bytes as one, and return how much; wait while there is no room.
 
-        Errors: EPIPE, EAGAIN (O_NONBLOCK), EBADF.
+        Errors: EPIPE, EAGAIN (O_NONBLOCK).
         """
         self.check_write()
-        if len(self.buffer) + len(data) <= PIPE_SIZE:
-            self.buffer += data
-            self.readable.wakeup()
+        if len(self.buffer) + len(data) <= self.size:
+            self._put(data)
             return len(data)
         return self._wait_write(end, memoryview(data))
+
+    def _put(self, data: Buffer) -> None:
+        self.buffer += data
+        self.readable.wakeup()
+        if self.sigio is not None and self.buffer:
+            self.sigio[FREAD].notify()
 
     def _wait_write(self, end: End, data: memoryview) -> Generator[Request, Any, int]:
         sent = 0
         while sent < len(data):
             if not self.readers:
                 raise VfsError(errno.EPIPE)
-            room = PIPE_SIZE - len(self.buffer)
+            room = self.size - len(self.buffer)
             if room <= 0 or (len(data) <= PIPE_BUF and room < len(data)):
                 if end.f_flag & O_NONBLOCK:
                     if sent:
                         break
                     raise VfsError(errno.EAGAIN)
                 try:
-                    if not end.f_count:
-                        raise VfsError(errno.EBADF)
                     yield Sleep(self.writable)
                 except VfsError:
                     if sent:
                         break
                     raise
                 continue
-            self.buffer += data[sent : sent + room]
+            self._put(data[sent : sent + room])
             sent += min(room, len(data) - sent)
-            self.readable.wakeup()
         return sent

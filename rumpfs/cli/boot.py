@@ -17,7 +17,7 @@ from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.window import Window
 from rumpfs.kern import rumpblk
 from rumpfs.kern.kernel import Kernel
-from rumpfs.kern.module import MODULE_DIR, SUFFIX
+from rumpfs.kern.module_vfs import MODULE_DIR, SUFFIX
 
 #: Where a module file is in the kernel while it is loaded.
 MODULE_KEY = b"/module.mod"
@@ -56,9 +56,9 @@ def boot(options: Options, components: Sequence[Component]) -> Kernel:
         raise StartError("rump init failed", error.errno, error.why) from error
     if DISK_COMPONENT not in kernel.components:
         rumpblk.attach_missing(kernel, DISK_COMPONENT)
-    if kernel.verbose:
-        for required, users in unresolved(components).items():
-            kernel.print(f"component {required} is not loaded, and {', '.join(users)} may need it")
+    for required, users in unresolved(components).items():
+        kernel.print_verbose(f"component {required} is not loaded, and {', '.join(users)} may need it")
+    kernel.modules.directory = options.module_dir
     for name in options.modules:
         load_module(kernel, name)
     for spec in options.drives:
@@ -93,8 +93,7 @@ def load_module(kernel: Kernel, name: str) -> None:
         raise StartError("module load failed", error.errno, detail) from error
     finally:
         kernel.etfs_remove(MODULE_KEY)
-    if kernel.verbose:
-        kernel.print(f"module {path} loaded")
+    kernel.print_verbose(f"module {path} loaded")
 
 
 def _module_path(name: str) -> str | None:
@@ -126,8 +125,7 @@ def register_drive(kernel: Kernel, spec: DriveSpec) -> None:
         raise StartError("etfs register", error.errno, error.why) from error
     for warning in drive.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if kernel.verbose:
-        kernel.print(_describe(drive))
+    kernel.print_verbose(_describe(drive))
 
 
 def _register(kernel: Kernel, key: bytes, window: Window, kind: DriveType) -> None:

@@ -11,7 +11,14 @@ from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.dev.drivespec import DriveSpec, DriveSpecError, parse_drivespec
 
 OPTSTRING: Final = "c:d:l:m:r:sv"
-LONG_OPTIONS: Final = ("help", "version", "print-module-dir")
+#: options that are words, and whether they take a value
+LONG_OPTIONS: Final = {
+    "help": False,
+    "version": False,
+    "print-module-dir": False,
+    "module-dir": True,
+    "trace": True,
+}
 
 USAGE: Final = "usage: {prog} [-s] [-c ncpu] [-d drivespec] [-l libs] [-m modules] bindurl"
 
@@ -20,7 +27,7 @@ NCPU_MAX: Final = 2**31 - 1
 
 HELP: Final = """\
 usage: {prog} [-s] [-v] [-c ncpu] [-d drivespec] [-l library] [-m module]
-       {indent} [-r total_ram] url
+       {indent} [-r total_ram] [--module-dir dir] [--trace file] url
 
 Run a rump kernel, and let clients use its system calls through url. {what}
 It goes on in the background as soon as it answers; rump.halt(1) or SIGTERM ends it.
@@ -45,6 +52,13 @@ options:
                 comes with rumpfs. Needs -lrumpvfs
   -r total_ram  limit of the memory that the kernel may use for tmpfs and its caches, with a suffix as in
                 size (default: no limit)
+  --module-dir dir
+                let clients load and unload kernel modules with modctl(2): those whose .kmod files are in
+                this directory, and no others. A module runs in the server: clients choose which, and the
+                directory should be writable by nobody else
+  --trace file  write every system call of every client there, with its arguments and its result, a line
+                each; - is standard error, also in the background. What cannot be written (the disk is
+                full) ends the trace, not the server
   --help, --version
   --print-module-dir   say where the modules are that come with rumpfs
 
@@ -99,6 +113,7 @@ class Options:
     """What the command line asks for; `total_ram` in bytes, None for no limit.
 
     `show` is a long option that is to be answered in place of running (help, version, print-module-dir).
+    `trace` is the file for the calls of clients, `module_dir` the directory of their modules.
     """
 
     url: str = ""
@@ -110,6 +125,8 @@ class Options:
     foreground: bool = False
     verbose: bool = False
     show: str | None = None
+    trace: str | None = None
+    module_dir: str | None = None
 
 
 def help_text(prog: str, everything: bool) -> str:
@@ -152,6 +169,10 @@ def parse(prog: str, args: Sequence[str], environ: Mapping[str, str] = os.enviro
                 options.foreground = True
             case "v":
                 options.verbose = True
+            case "module-dir":
+                options.module_dir = _directory(prog, value)
+            case "trace":
+                options.trace = value
             case "":
                 operands.append(value)
             case _:
@@ -167,7 +188,7 @@ def getopt(prog: str, args: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the options of a command line with their values, then each operand with an empty option.
 
     As POSIX has it: the first operand, or ``--``, ends the options; a value may follow in the same word or
-    be the next one. Options that are words take no value.
+    be the next one. The value of an option that is a word may follow a ``=`` (getopt_long(3)).
 
     Raises:
         UsageError: an option that does not exist, or lacks its value.
@@ -178,9 +199,7 @@ def getopt(prog: str, args: Sequence[str]) -> Iterator[tuple[str, str]]:
         if word == "--":
             break
         if word.startswith("--"):
-            if word[2:] not in LONG_OPTIONS:
-                raise UsageError(f"{prog}: unrecognized option '{word}'")
-            yield word[2:], ""
+            yield _long_option(prog, word, rest)
             continue
         while word := word[1:]:
             option = word[0]
@@ -197,12 +216,33 @@ def getopt(prog: str, args: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "", operand
 
 
+def _long_option(prog: str, word: str, rest: list[str]) -> tuple[str, str]:
+    """Return the name and the value of an option that is a word; the value may be the next one of `rest`."""
+    name, equals, value = word[2:].partition("=")
+    if name not in LONG_OPTIONS:
+        raise UsageError(f"{prog}: unrecognized option '{word}'")
+    if not LONG_OPTIONS[name]:
+        if equals:
+            raise UsageError(f"{prog}: option '--{name}' doesn't allow an argument")
+        return name, ""
+    if not equals and not rest:
+        raise UsageError(f"{prog}: option '--{name}' requires an argument")
+    return name, value if equals else rest.pop()
+
+
 def _ncpu(prog: str, name: str, value: str) -> int:
     if value == "host":
         return os.cpu_count() or 1
     if value.isascii() and value.isdigit() and 1 <= (number := int(value[:20])) <= NCPU_MAX:
         return number
     raise UsageError(f"{prog}: {name} `{value}': a number of CPUs is from 1 to {NCPU_MAX}", usage=False)
+
+
+def _directory(prog: str, value: str) -> str:
+    """Return a directory as an absolute path: the server may go to another one."""
+    if not os.path.isdir(value):
+        raise UsageError(f"{prog}: --module-dir `{value}': no such directory", usage=False)
+    return os.path.abspath(value)
 
 
 def _total_ram(prog: str, name: str, value: str) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import rumpfs
 from rumpfs.base.component import Component
+from rumpfs.base.linefile import LineFile
 from rumpfs.base.registry import LoadError, installed, solve
 from rumpfs.cli.options import USAGE, Options, UsageError, help_text, parse
 
@@ -58,10 +59,16 @@ def run(prog: str, args: Sequence[str], everything: bool) -> int:
     except LoadError as error:
         _complain(f'failed to load -libraries, last error from "{error.name}":', f"  {error.reason}")
         return 1
-    return _serve(options, components)
+    try:
+        # Before the process detaches: where it may not, the user sees it.
+        trace = None if options.trace is None else LineFile.create(options.trace)
+    except OSError as error:
+        _complain(f"{prog}: --trace {options.trace}: {error.strerror}")
+        return 1
+    return _serve(options, components, trace)
 
 
-def _serve(options: Options, components: Sequence[Component]) -> int:
+def _serve(options: Options, components: Sequence[Component], trace: LineFile | None) -> int:
     """Detach, start, let the caller go, and serve until the kernel is halted."""
     # Not at the top: what is answered above does without a server, and sooner.
     import trio
@@ -77,7 +84,7 @@ def _serve(options: Options, components: Sequence[Component]) -> int:
             _complain(f"rump daemonize: {error.strerror}")
             return 1
     try:
-        server = _start(options, components)
+        server = _start(options, components, trace)
     except StartError as error:
         _complain(str(error))
         if daemon is not None:
@@ -89,7 +96,7 @@ def _serve(options: Options, components: Sequence[Component]) -> int:
     return 0
 
 
-def _start(options: Options, components: Sequence[Component]) -> Server:
+def _start(options: Options, components: Sequence[Component], trace: LineFile | None) -> Server:
     """Return a server that listens, of a booted kernel. Errors: StartError."""
     from rumpfs.cli.boot import StartError, boot
     from rumpfs.server.server import Server
@@ -98,14 +105,18 @@ def _start(options: Options, components: Sequence[Component]) -> Server:
     kernel = boot(options, components)
     # Once the socket is there, a signal means an orderly halt: it waits until there is a handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
-    server = Server(kernel, options.url)
+    if trace is None:
+        server = Server(kernel, options.url)
+    else:
+        from rumpfs.server.trace import traced
+
+        server = Server(kernel, options.url, traced(trace))
     try:
         server.bind()
     except UrlError as error:
         _complain(error.text)
         raise StartError("rump server init failed", error.errno) from error
-    if kernel.verbose:
-        kernel.print(f"listening on {options.url}")
+    kernel.print_verbose(f"listening on {options.url}")
     return server
 
 
@@ -129,7 +140,7 @@ def _show(prog: str, what: str, everything: bool) -> int:
     elif what == "version":
         print(f"{prog} (rumpfs) {rumpfs.__version__}, Python {sys.version.split()[0]}")
     else:
-        from rumpfs.kern.module import MODULE_DIR
+        from rumpfs.kern.module_vfs import MODULE_DIR
 
         print(MODULE_DIR)
     return 0

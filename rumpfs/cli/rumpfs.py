@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rumpfs import __version__
 from rumpfs.cli.stdout import finish, lost, show
+
+if TYPE_CHECKING:
+    from rumpfs.cli.tool import Tool
 
 #: verb -> what it does; the module rumpfs.cli.verbs.<verb> does it
 VERBS: Final = {
@@ -19,12 +22,26 @@ VERBS: Final = {
     "rm": "remove files and directories",
     "mv": "rename or move files",
     "ln": "make links",
+    "chmod": "change the permissions of files",
+    "chown": "change the owner of files",
+    "chflags": "change the flags of files",
+    "touch": "change the times of files, and make empty ones",
+    "find": "look for files",
+    "tree": "draw directories",
+    "du": "show how much space files take",
     "df": "show how full file systems are",
+    "quota": "show quotas, as repquota(8) does",
     "mount": "mount a file system in a server, or list what is mounted",
     "umount": "unmount file systems",
+    "sh": "work in a server as in a shell",
+    "sysctl": "show and set what the kernel knows about itself",
+    "top": "show the processes of a server",
+    "trace": "show the system calls of a command",
 }
-#: verbs in which -h makes sizes readable
-HUMAN: Final = ("df",)
+#: verbs whose words end in -- and a command of the host
+COMMANDS: Final = ("trace",)
+#: verbs in which -h means something else than --help
+HUMAN: Final = ("df", "du", "quota", "chmod", "chown", "chflags", "touch")
 
 _USAGE: Final = "usage: rumpfs VERB [OPTIONS] [ADDRESS ...]"
 
@@ -77,6 +94,22 @@ df, mount    "filesystems": a list, in the order in which they were mounted, wit
                options         names as -o takes them
                block_size blocks used free available    counts are in units of block_size
                files files_free
+quota        "quotas": a list, by file system, type and id, with
+               source mountpoint
+               idtype          user group
+               id              a number; null for what new ids get
+               space files     used soft hard expires_ns grace_seconds    space is in bytes; a limit is
+                               null when there is none, expires_ns while none is exceeded
+trace        a document in each line, the first with "schema_version"; then each has
+               event           call, signal, connect guest fork exec prefork cancel process refused
+                               disconnect stopped
+               at              seconds since the beginning
+               connection pid  pid is null until it is known
+             and a call
+               call lwp args result error elapsed
+             args by their names: numbers, names of flags, paths, null, structures, lists; a buffer is
+             {"text" or "b64", "length"}, and what a call changed {"before", "after"}
+trace -c     "calls": a list of call, calls, errors, seconds
 """
 
 
@@ -134,29 +167,49 @@ def _command(words: list[str]) -> int:
 
 
 def _verb(verb: str, words: list[str]) -> int:
-    from rumpfs.cli.tool import INTERRUPTED, Failure, OutputLost, Parser, Tool
+    from rumpfs.cli.tool import INTERRUPTED, OutputLost, Tool
 
-    module = import_module(f"rumpfs.cli.verbs.{verb}")
-    summary = VERBS[verb]
-    name = f"rumpfs {verb}"
-    parser = Parser(name, summary[0].upper() + summary[1:] + ".", module.EXAMPLES, verb in HUMAN)
-    module.arguments(parser)
-    tool = Tool(name)
+    tool = Tool(f"rumpfs {verb}")
     try:
-        args = parser.parse_intermixed_args(words)
         try:
-            module.run(tool, args)
-        except Failure as failure:
-            tool.error(failure.text)
-            tool.status = failure.status
+            run_verb(tool, verb, words)
         finally:
             tool.close()
         tool.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except OutputLost as output:
-        return lost(name, output.error)
+        return lost(tool.name, output.error)
     return tool.status
+
+
+def run_verb(tool: Tool, verb: str, words: list[str]) -> None:
+    """Run a verb; `tool.status` says how it went.
+
+    Args:
+        words: its options and operands.
+
+    Errors:
+        SystemExit: argparse has said all that there is to say.
+        OutputLost, KeyboardInterrupt: from within.
+    """
+    from argparse import Namespace
+
+    from rumpfs.cli.tool import Failure, Parser
+
+    module = import_module(f"rumpfs.cli.verbs.{verb}")
+    summary = VERBS[verb]
+    parser = Parser(tool.name, summary[0].upper() + summary[1:] + ".", module.EXAMPLES, verb in HUMAN)
+    module.arguments(parser)
+    end = words.index("--") if verb in COMMANDS and "--" in words else len(words)
+    # After -- all words are operands, which argparse knows only where options do not stand between them.
+    parse = parser.parse_args if "--" in words[:end] else parser.parse_intermixed_args
+    args = parse(words[:end], Namespace(command=words[end + 1 :]))
+    try:
+        module.run(tool, args)
+    except Failure as failure:
+        tool.error(failure.text)
+        tool.status = failure.status
 
 
 if __name__ == "__main__":

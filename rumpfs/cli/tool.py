@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from rumpfs import __version__
@@ -106,7 +107,13 @@ class Tool:
 
     Args:
         name: how messages begin, as ``rumpfs ls``.
+
+    Attributes:
+        here: the address of the directory that verbs work in when none is named.
+        status: exit status.
     """
+
+    here = ":/"
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -173,14 +180,15 @@ class Tool:
                 USAGE,
             ) from error
 
-    def client(self, url: str | None) -> ServerFiles:
-        """Return the connection to a server; the same one each time."""
-        where = self.url(url)
-        client = self._clients.get(where)
-        if client is not None:
-            return client
+    @contextmanager
+    def reaching(self, where: str) -> Iterator[None]:
+        """Say what is wrong when a server cannot be reached.
+
+        Errors:
+            Failure: for the errors that connecting has.
+        """
         try:
-            client = ServerFiles(where, "rumpfs")
+            yield
         except UrlError as error:
             raise Failure(error.text, USAGE) from error
         except ConnectionLost as error:
@@ -190,6 +198,15 @@ class Tool:
             if isinstance(error, FileNotFoundError | ConnectionRefusedError):
                 text += f": no server is there; this starts one: rump_allserver {where}"
             raise Failure(text) from error
+
+    def client(self, url: str | None) -> ServerFiles:
+        """Return the connection to a server; the same one each time."""
+        where = self.url(url)
+        client = self._clients.get(where)
+        if client is not None:
+            return client
+        with self.reaching(where):
+            client = ServerFiles(where, "rumpfs")
         self._clients[where] = client
         return client
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import RawIOBase
 from typing import Final, TypeAlias
 
@@ -23,7 +23,10 @@ def same_side(one: Place[Files], other: Place[Files]) -> bool:
     return hosts or one.files is other.files
 
 
-def operands(tool: Tool, args: Namespace) -> list[tuple[Place[Files], Place[Files]]]:
+_Pair: TypeAlias = tuple[Place[Files], Place[Files]]
+
+
+def operands(tool: Tool, args: Namespace) -> list[_Pair]:
     """Return what is to be copied or moved, and where to: a target that is a directory takes files into it.
 
     Errors:
@@ -33,6 +36,15 @@ def operands(tool: Tool, args: Namespace) -> list[tuple[Place[Files], Place[File
     sources = [tool.place(text) for text in args.source]
     if all(isinstance(place.files, HostFiles) for place in [target, *sources]):
         raise Failure("all paths are the host's; in a server they are :/path or unix://sock:/path", USAGE)
+    return pairs(tool, sources, target)
+
+
+def pairs(tool: Tool, sources: Sequence[Place[Files]], target: Place[Files]) -> list[_Pair]:
+    """Return each source with the place that it goes to: in `target` when that is a directory.
+
+    Errors:
+        Failure: several files cannot become one.
+    """
     try:
         directory = target.is_dir()
     except OSError as error:
@@ -42,11 +54,11 @@ def operands(tool: Tool, args: Namespace) -> list[tuple[Place[Files], Place[File
         if len(sources) > 1:
             raise Failure(f"{target} is not a directory: {len(sources)} files cannot go there")
         return [(sources[0], target)]
-    pairs = []
+    found = []
     for source in sources:
         inside = source.name not in (b"", b".", b"..")
-        pairs.append((source, target.below(source.name) if inside else target))
-    return pairs
+        found.append((source, target.below(source.name) if inside else target))
+    return found
 
 
 #: source and target of what is to be copied; with attributes: of a directory that is full and gets them now

@@ -7,14 +7,24 @@ Paths are str or bytes; names come back as what the path was. Errors are RumpErr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Final, overload
 
+from rumpfs.abi.errno import EPERM
+from rumpfs.abi.extattr import EXTATTR_NAMESPACES
 from rumpfs.abi.fcntl import AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_RDONLY
 from rumpfs.abi.limits import PATH_MAX
-from rumpfs.abi.mount import MNT_WAIT, TMPFS_ARGS, TMPFS_ARGS_VERSION, UFS_ARGS
+from rumpfs.abi.mount import (
+    MNT_WAIT,
+    TMPFS_ARGS,
+    TMPFS_ARGS_VERSION,
+    UFS_ARGS,
+    UFS_ARGS_SBLOCK,
+    UFS_SBLOCK_MAGIC,
+)
 from rumpfs.abi.stat import STATVFS
+from rumpfs.base.copy import Buffer
 from rumpfs.client.errors import RumpError, rump_error
 from rumpfs.client.files import RemoteFile, close_fd, open_flags
 from rumpfs.client.raw import RawClient
@@ -23,6 +33,7 @@ from rumpfs.client.records import (
     StatResult,
     StatvfsResult,
     dirents,
+    extattr_names,
     stat_result,
     statvfs_result,
 )
@@ -33,8 +44,21 @@ Path = str | bytes
 _GETDENTS: Final = 65536
 #: two struct timespec
 TIMES: Final = Struct("<qqqq")
-#: options of a tmpfs mount and their defaults (mount_tmpfs(8)); 0 is no limit
-TMPFS_OPTIONS: Final = {"nodes": 0, "size": 0, "uid": 0, "gid": 0, "mode": 0o1777}
+#: options of a mount that have values, and their defaults. tmpfs: mount_tmpfs(8), 0 is no limit. ffs: the
+#: sector of 512 bytes of another superblock, as fsck_ffs -b takes it; 0 is the primary one
+MOUNT_VALUES: Final[Mapping[str, Mapping[str, int]]] = {
+    "tmpfs": {"nodes": 0, "size": 0, "uid": 0, "gid": 0, "mode": 0o1777},
+    "ffs": {"sblock": 0},
+}
+_U64: Final = (1 << 64) - 1
+#: file systems that are on no device
+DEVICELESS: Final = frozenset({"tmpfs", "kernfs", "rumpfs"})
+
+
+def _tmpfs_args(values: Mapping[str, int]) -> bytes:
+    """Return struct tmpfs_args; a limit may be negative, which is none (mount_tmpfs(8))."""
+    limits = (values[name] & _U64 for name in ("nodes", "size"))
+    return TMPFS_ARGS.pack(TMPFS_ARGS_VERSION, *limits, *(values[name] for name in ("uid", "gid", "mode")))
 
 
 class Client(RawClient):
@@ -101,6 +125,53 @@ class Client(RawClient):
         if times_ns is not None:
             spec = TIMES.pack(*(part for time in times_ns for part in divmod(time, 1_000_000_000)))
         self.sys.utimensat(AT_FDCWD, path, spec, 0 if follow_symlinks else AT_SYMLINK_NOFOLLOW)
+
+    # --- extended attributes ------------------------------------------------------------------------
+
+    def listxattr(self, path: Path | int, *, follow_symlinks: bool = True) -> list[str]:
+        """Return the names of the extended attributes of a path or descriptor, user.NAME and system.NAME.
+
+        Those of the namespace system are only for the superuser. NetBSD's own listxattr leaves the prefixes
+        out, so these names are for the methods here, not for `sys.getxattr`.
+        """
+        names = []
+        for prefix, attrnamespace in EXTATTR_NAMESPACES.items():
+            try:
+                packed = self._extattr_whole("list", path, follow_symlinks, attrnamespace)
+            except PermissionError as error:
+                if prefix != "system" or not isinstance(error, RumpError) or error.netbsd_errno != EPERM:
+                    raise
+                continue
+            names += [f"{prefix}.{os.fsdecode(name)}" for name in extattr_names(packed)]
+        return names
+
+    def getxattr(self, path: Path | int, name: Path, *, follow_symlinks: bool = True) -> bytes:
+        """Return the value of an extended attribute; `name` is user.NAME or system.NAME."""
+        return self._extattr_whole("get", path, follow_symlinks, *_extattr_name(name))
+
+    def setxattr(self, path: Path | int, name: Path, value: Buffer, *, follow_symlinks: bool = True) -> None:
+        """Set an extended attribute; `name` is user.NAME or system.NAME."""
+        data = bytes(value)
+        self._extattr("set", path, follow_symlinks)(path, *_extattr_name(name), data, len(data))
+
+    def removexattr(self, path: Path | int, name: Path, *, follow_symlinks: bool = True) -> None:
+        """Delete an extended attribute; `name` is user.NAME or system.NAME."""
+        self._extattr("delete", path, follow_symlinks)(path, *_extattr_name(name))
+
+    def _extattr(self, verb: str, path: Path | int, follow_symlinks: bool) -> Callable[..., int]:
+        """Return the call that does something with an extended attribute of what `path` is."""
+        form = "fd" if isinstance(path, int) else "file" if follow_symlinks else "link"
+        call: Callable[..., int] = getattr(self.sys, f"extattr_{verb}_{form}")
+        return call
+
+    def _extattr_whole(self, verb: str, path: Path | int, follow_symlinks: bool, *what: int | bytes) -> bytes:
+        """Return all of what a call stores; without a buffer it says how long that is."""
+        call = self._extattr(verb, path, follow_symlinks)
+        while True:
+            buffer = bytearray(call(path, *what, 0, 0) + 1)
+            length = call(path, *what, buffer, len(buffer))
+            if length < len(buffer):
+                return bytes(buffer[:length])
 
     # --- directories ------------------------------------------------------------------------------
 
@@ -201,32 +272,32 @@ class Client(RawClient):
         """Mount a file system on the directory `path`.
 
         Args:
-            fstype: tmpfs; or ffs or another whose arguments are the path of a block device.
-            source: that path, in the rump kernel; not looked at for tmpfs.
+            fstype: one of DEVICELESS; or ffs or another whose arguments are the path of a block device.
+            source: that path, in the rump kernel; not looked at for what is on no device.
             flags: MNT_ flags (rumpfs.abi.mount).
-            options: of tmpfs: TMPFS_OPTIONS.
+            options: those of the file system in MOUNT_VALUES.
 
         Errors:
             RumpError: ENODEV: the kernel has no such file system; and those of the file system.
             ValueError: an option that the file system does not have.
         """
-        known = TMPFS_OPTIONS if fstype == "tmpfs" else {}
+        known = MOUNT_VALUES.get(fstype, {})
         for name in options or ():
             if name not in known:
                 has = ", ".join(known) or "none"
                 raise ValueError(f"{fstype} has no option {name!r}; it has {has}")
         values = {**known, **(options or {})}
         try:
-            if fstype == "tmpfs":
-                args = TMPFS_ARGS.pack(
-                    TMPFS_ARGS_VERSION, *(values[name] for name in ("nodes", "size", "uid", "gid", "mode"))
-                )
-                self.sys.mount(fstype, path, flags, args, len(args))
+            if fstype in DEVICELESS:
+                args = _tmpfs_args(values) if fstype == "tmpfs" else None
+                self.sys.mount(fstype, path, flags, args, len(args or b""))
                 return
             if source is None:
                 raise ValueError(f"{fstype} needs the path of a block device")
             with self.mapped(os.fsencode(source) + b"\0") as (fspec,):
                 args = UFS_ARGS.pack(fspec)
+                if sblock := values.get("sblock"):
+                    args = UFS_ARGS_SBLOCK.pack(fspec, UFS_SBLOCK_MAGIC, sblock)
                 self.sys.mount(fstype, path, flags, args, len(args))
         except RumpError as error:
             if error.filename is not None or isinstance(error, ConnectionError):
@@ -244,3 +315,18 @@ class Client(RawClient):
     def reboot(self, howto: int = 0) -> None:
         """Halt the kernel, and the server with it (RB_ flags of rumpfs.abi.limits)."""
         self.sys.reboot(howto, None)
+
+
+def _extattr_name(name: Path) -> tuple[int, bytes]:
+    """Return the namespace of a name with a prefix, and the name in it.
+
+    Errors:
+        ValueError: it has no prefix, or nothing behind it.
+    """
+    text = os.fsencode(name)
+    prefix, _, attrname = text.partition(b".")
+    attrnamespace = EXTATTR_NAMESPACES.get(prefix.decode("ascii", "replace"))
+    if attrnamespace is None or not attrname or b"\0" in attrname:
+        prefixes = " or ".join(f"{prefix}.NAME" for prefix in EXTATTR_NAMESPACES)
+        raise ValueError(f"an extended attribute is {prefixes}, not {name!r}")
+    return attrnamespace, attrname

@@ -150,6 +150,11 @@ class RawClient:
         self._use(sock)
         self.exec(comm)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is known to be gone; a call would raise ConnectionLost."""
+        return self._transport.lost is not None
+
     def close(self) -> None:
         """End the process: the kernel closes its descriptors."""
         self._transport.close()
@@ -279,35 +284,64 @@ def _comm(comm: str | bytes | None) -> bytes:
     return name
 
 
+def _beyond_stdio(sock: socket.socket) -> socket.socket:
+    """Return the socket under a number that no standard descriptor has, even when those are closed."""
+    if sock.fileno() > 2:
+        return sock
+    import fcntl  # programs have standard descriptors
+
+    with sock:
+        return socket.socket(fileno=fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
+
+
+@contextmanager
+def _connecting(sock: socket.socket, address: UnixUrl | TcpUrl) -> Iterator[None]:
+    """Close the socket when the block fails. Errors: as for `dial`."""
+    try:
+        yield
+    except OSError as error:
+        timeout = sock.gettimeout()
+        sock.close()
+        if isinstance(error, TimeoutError):
+            raise connection_lost(f"{address}: no answer within {timeout:g} seconds") from error
+        raise OSError(error.errno, error.strerror, str(address)) from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+def dial(address: UnixUrl | TcpUrl, timeout: float) -> socket.socket:
+    """Connect to an address; what is said there is not read yet.
+
+    Errors:
+        ConnectionLost: there is no answer in time.
+        OSError: it cannot be reached (`filename` is the url).
+    """
+    if isinstance(address, UnixUrl):
+        sock = _beyond_stdio(socket.socket(socket.AF_UNIX))
+        where: Any = os.fsencode(address.path)
+    else:
+        sock = _beyond_stdio(socket.socket(socket.AF_INET))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        where = address.host, address.port
+    sock.settimeout(timeout)
+    with _connecting(sock, address):
+        sock.connect(where)
+    return sock
+
+
 def connect(address: UnixUrl | TcpUrl, timeout: float) -> socket.socket:
     """Connect to a server and read its banner.
 
     Errors:
         OSError, ConnectionLost: as for RawClient.
     """
-    url = str(address)
-    if isinstance(address, UnixUrl):
-        sock = socket.socket(socket.AF_UNIX)
-        where: Any = os.fsencode(address.path)
-    else:
-        sock = socket.socket(socket.AF_INET)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        where = address.host, address.port
-    try:
-        sock.settimeout(timeout)
-        sock.connect(where)
+    sock = dial(address, timeout)
+    with _connecting(sock, address):
         banner = sock.recv(wire.BANNER_MAX)
-    except OSError as error:
-        sock.close()
-        if isinstance(error, TimeoutError):
-            raise connection_lost(f"{url}: no answer within {timeout:g} seconds") from error
-        raise OSError(error.errno, error.strerror, url) from error
-    except BaseException:
-        sock.close()
-        raise
     if banner.startswith(b"RUMPSP-") and banner.endswith(b"\n"):
         return sock
     sock.close()
     if not banner:
-        raise connection_lost(f"{url}: the server hung up at once: it has no room for one more client")
-    raise connection_lost(f"{url}: something answers there that is not a rump kernel: {banner[:40]!r}")
+        raise connection_lost(f"{address}: the server hung up at once: it has no room for one more client")
+    raise connection_lost(f"{address}: something answers there that is not a rump kernel: {banner[:40]!r}")

@@ -133,6 +133,24 @@ def _malformed(offset: int, end: int) -> RumpError:
     return rump_error(EIO, text=f"the server sent a directory that is malformed at byte {offset} of {end}")
 
 
+def extattr_names(data: bytes) -> list[bytes]:
+    """Decode what extattr_list_file stored: names, each behind a byte with its length.
+
+    Errors:
+        RumpError: EIO: the last one is cut.
+    """
+    names = []
+    offset = 0
+    while offset < len(data):
+        end = offset + 1 + data[offset]
+        if end > len(data):
+            text = f"the server sent names of extended attributes that end in one, at byte {len(data)}"
+            raise rump_error(EIO, text=text)
+        names.append(data[offset + 1 : end])
+        offset = end
+    return names
+
+
 class StatvfsResult(NamedTuple):
     """struct statvfs; blocks are of f_frsize bytes."""
 

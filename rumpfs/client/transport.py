@@ -409,6 +409,8 @@ class Transport:
         if self._lost is None:
             if isinstance(reason, ConnectionLost):
                 self._lost = str(reason.strerror)
+            elif isinstance(reason, BrokenPipeError | ConnectionResetError):
+                self._lost = f"{self.peer}: the server closed the connection"
             elif isinstance(reason, OSError):
                 self._lost = f"{self.peer}: {reason.strerror or reason}"
             elif isinstance(reason, RemoteProtocolError | WildPointer):
@@ -425,6 +427,11 @@ class Transport:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the server was faster
+
+    @property
+    def lost(self) -> str | None:
+        """Why there is no connection any more; None while there is one, as far as is known."""
+        return self._lost
 
     def close(self) -> None:
         """Close the connection; calls that wait fail. The server ends the process."""

@@ -48,10 +48,15 @@ class EtfsTable:
 
     Args:
         now: returns the time in nanoseconds since the epoch.
+
+    Attributes:
+        added, removed: told of each key after it has come, and after it is gone.
     """
 
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
+        self.added: list[Callable[[EtfsEntry], None]] = []
+        self.removed: list[Callable[[EtfsEntry], None]] = []
         self._entries: dict[bytes, EtfsEntry] = {}
 
     def __len__(self) -> int:
@@ -79,6 +84,8 @@ class EtfsTable:
             minor = self._free_minor()
         entry = EtfsEntry(name, kind, window, minor, self._now())
         self._entries[name] = entry
+        for tell in self.added:
+            tell(entry)
         return entry
 
     def register_drive(self, drive: OpenedDrive) -> EtfsEntry:
@@ -117,6 +124,8 @@ class EtfsTable:
             raise VfsError(errno.EBUSY, f"etfs key {key!r} is in use")
         del self._entries[entry.key]
         entry.window.close()
+        for tell in self.removed:
+            tell(entry)
 
     def close_all(self) -> None:
         """Forget all keys and close their windows, used or not: the kernel is going down."""

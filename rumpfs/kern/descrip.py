@@ -10,9 +10,10 @@ from rumpfs.abi.fcntl import FREAD, FWRITE, O_APPEND, O_SYNC, SEEK_CUR, SEEK_END
 from rumpfs.abi.ioctl import FIOASYNC, FIONBIO, FIONREAD, FIONSPACE, FIONWRITE
 from rumpfs.abi.limits import OPEN_MAX
 from rumpfs.abi.poll import POLLIN, POLLOUT, POLLRDNORM
-from rumpfs.base.copy import Body, Buffer, Data, data_length
+from rumpfs.base.copy import Body, Buffer, Data, Sleep, data_length
 from rumpfs.base.errors import VfsError
 from rumpfs.base.knote import FdKnotes, Filter, knote_fdclose
+from rumpfs.base.pipebuf import Sigio
 from rumpfs.base.waitq import WaitQueue
 from rumpfs.kern.filterops import AlwaysFilter, VnodeNoteFilter, VnodeReadFilter, VnodeWriteFilter
 from rumpfs.vfs.cred import Cred
@@ -99,8 +100,12 @@ class File:
         """Return what watches it for kqueue (fo_kqfilter). Errors: EINVAL (filter), EOPNOTSUPP."""
         raise VfsError(errno.EOPNOTSUPP)
 
+    def owners(self) -> list[Sigio]:
+        """Return who can be told of I/O with SIGIO; nobody, unless the file knows when that would be."""
+        return []
+
     def restart(self) -> None:
-        """The last descriptor is gone while calls use the file: those that sleep have to end (fo_restart)."""
+        """A descriptor is gone while calls use the file: wake those that sleep (fo_restart)."""
 
     def close(self) -> None:
         """The last descriptor is gone, and no call uses the file."""
@@ -204,8 +209,8 @@ class VnodeFile(File):
             raise VfsError(errno.EINVAL) from None
 
     def restart(self) -> None:
-        """Let requests for locks that wait fail with EBADF."""
-        if self.f_vnode.v_lockf is not None:
+        """Without a descriptor, let requests for locks that wait fail with EBADF."""
+        if not self.f_count and self.f_vnode.v_lockf is not None:
             self.f_vnode.v_lockf.release(self)
 
     def close(self) -> None:
@@ -258,13 +263,16 @@ class DeviceFile(VnodeFile):
     def fsync(self) -> None:
         self.device.fsync()
 
+    def poll(self, events: int) -> int:
+        return self.device.poll(events)
+
     def kqfilter(self, filt: int) -> Filter:
         """Return a filter (spec_kqfilter, seltrue_kqfilter). Errors: EOPNOTSUPP: a block device; EINVAL."""
         if self.f_vnode.v_type == VBLK:
             raise VfsError(errno.EOPNOTSUPP)
-        if filt not in (EVFILT_READ, EVFILT_WRITE):
+        if filt not in self.device.filters:
             raise VfsError(errno.EINVAL)
-        return AlwaysFilter()
+        return AlwaysFilter(self.device.filters[filt])
 
     def close(self) -> None:
         self.device.close()
@@ -280,11 +288,12 @@ class Filedesc:
         knotes: what watches the descriptors.
     """
 
-    __slots__ = ("advlock", "cloexec", "files", "knotes", "limit")
+    __slots__ = ("_free", "advlock", "cloexec", "files", "knotes", "limit")
 
     def __init__(self) -> None:
         self.advlock: object = None
         self.files: list[File | None] = []
+        self._free = 0  # bit n is set when descriptor n is below the end of `files` and free
         self.cloexec: set[int] = set()
         self.limit = OPEN_MAX  # soft RLIMIT_NOFILE
         self.knotes: FdKnotes = {}
@@ -308,13 +317,32 @@ class Filedesc:
             raise VfsError(errno.EBADF)
         return fp
 
+    def using(self, fd: int, fp: File, body: Body) -> Body:
+        """Run `body`, which uses the descriptor `fd` of `fp`.
+
+        When it was woken and the descriptor is closed, the call begins anew, so to say, and fails (fd_close).
+
+        Errors: EBADF.
+        """
+        files = self.files
+        try:
+            request = next(body)
+            while True:
+                try:
+                    value = yield request
+                    if type(request) is Sleep and (fd >= len(files) or files[fd] is not fp):
+                        raise VfsError(errno.EBADF)
+                except BaseException as error:  # noqa: BLE001 - it goes on to the body, whatever it is
+                    request = body.throw(error)
+                else:
+                    request = body.send(value)
+        except StopIteration as stop:
+            return stop.value
+
     def slot(self, minimum: int = 0) -> int:
         """Return the lowest free descriptor from `minimum` on. Errors: EMFILE."""
-        files = self.files
-        for fd in range(minimum, len(files)):
-            if files[fd] is None:
-                return fd
-        fd = max(minimum, len(files))
+        free = self._free >> minimum
+        fd = minimum + (free & -free).bit_length() - 1 if free else max(minimum, len(self.files))
         if fd >= self.limit:
             raise VfsError(errno.EMFILE)
         return fd
@@ -329,9 +357,16 @@ class Filedesc:
 
     def put(self, fd: int, fp: File) -> None:
         """Enter `fp` at the free descriptor `fd`."""
-        while len(self.files) <= fd:
-            self.files.append(None)
-        self.files[fd] = fp
+        files = self.files
+        used = len(files)
+        if fd < used:
+            self._free &= ~(1 << fd)
+            files[fd] = fp
+        else:
+            if fd > used:
+                self._free |= (1 << fd) - (1 << used)
+                files.extend([None] * (fd - used))
+            files.append(fp)
         fp.f_count += 1
 
     def close(self, fd: int) -> None:
@@ -340,6 +375,7 @@ class Filedesc:
         if self.knotes:
             knote_fdclose(self.knotes, fd)
         self.files[fd] = None
+        self._free |= 1 << fd
         self.cloexec.discard(fd)
         self._release(fp)
 
@@ -355,11 +391,10 @@ class Filedesc:
         if self.advlock is not None and isinstance(fp, VnodeFile) and fp.f_vnode.v_lockf is not None:
             fp.f_vnode.v_lockf.release(self.advlock)
         fp.f_count -= 1
-        if fp.f_count == 0:
-            if fp.f_busy:
-                fp.restart()
-            else:
-                fp.close()
+        if fp.f_busy:
+            fp.restart()
+        elif not fp.f_count:
+            fp.close()
 
     def close_all(self, start: int = 0) -> None:
         """Close every descriptor from `start` on."""
@@ -376,6 +411,7 @@ class Filedesc:
         new = Filedesc()
         new.limit = self.limit
         new.files = list(self.files)
+        new._free = self._free
         new.cloexec = set(self.cloexec)
         for fd, fp in enumerate(new.files):
             if fp is None:
@@ -384,6 +420,7 @@ class Filedesc:
                 fp.f_count += 1
             else:
                 new.files[fd] = None
+                new._free |= 1 << fd
                 new.cloexec.discard(fd)
         return new
 

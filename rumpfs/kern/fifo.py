@@ -9,6 +9,7 @@ from rumpfs.abi import errno, limits
 from rumpfs.base.copy import DATA_TYPES, Body, Buffer, Data, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.base.knote import Filter
+from rumpfs.base.pipebuf import Sigio
 from rumpfs.base.waitq import WaitQueue
 from rumpfs.kern.descrip import VnodeFile
 from rumpfs.kern.filterops import pipe_kqfilter, pipe_poll, pipe_queues
@@ -91,8 +92,11 @@ class FifoFile(VnodeFile):
     def kqfilter(self, filt: int) -> Filter:
         return pipe_kqfilter(self.fifo, self.f_flag, filt)
 
+    def owners(self) -> list[Sigio]:
+        return self.fifo.owners(self.f_flag)
+
     def restart(self) -> None:
-        """Wake who sleeps with this file: without a descriptor he gets EBADF."""
+        """Wake who sleeps at an end."""
         self.fifo.restart()
 
     def close(self) -> None:

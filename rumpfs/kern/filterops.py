@@ -12,7 +12,7 @@ from rumpfs.abi.limits import PIPE_BUF
 from rumpfs.abi.poll import POLLHUP, POLLIN, POLLOUT, POLLRDNORM
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.base.knote import Filter, Klist, Knote
-from rumpfs.base.pipebuf import PIPE_SIZE, Pipebuf
+from rumpfs.base.pipebuf import Pipebuf
 from rumpfs.base.waitq import WaitQueue
 
 if TYPE_CHECKING:
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 
 
 class AlwaysFilter(Filter):
-    """There is always an event, of unknown size (seltrue_filtops)."""
+    """There is always an event (seltrue_filtops).
 
-    __slots__ = ()
+    Args:
+        data: what is reported of its size; 0: unknown.
+    """
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: int = 0) -> None:
+        self._data = data
 
     def event(self, kn: Knote, hint: int) -> bool:
+        kn.data = self._data
         return True
 
 
@@ -151,7 +159,7 @@ def pipe_poll(pipe: Pipebuf, flag: int, events: int) -> int:
     revents = 0
     if flag & FREAD and pipe.buffer:
         revents = events & (POLLIN | POLLRDNORM)
-    if flag & FWRITE and PIPE_SIZE - len(pipe.buffer) >= PIPE_BUF:
+    if flag & FWRITE and pipe.size - len(pipe.buffer) >= PIPE_BUF:
         revents |= events & POLLOUT
     return revents
 
@@ -173,7 +181,7 @@ def pipe_kqfilter(pipe: Pipebuf, flag: int, filt: int) -> Filter:
     def write_state() -> tuple[int, bool, bool]:
         if not pipe.readers:
             return 0, True, True
-        room = PIPE_SIZE - len(pipe.buffer)
+        room = pipe.size - len(pipe.buffer)
         return room, room >= PIPE_BUF, False
 
     if filt == EVFILT_READ:

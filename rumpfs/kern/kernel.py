@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import RB_DUMP, RB_NOSYNC
-from rumpfs.abi.syscalls import KERN, VFS
+from rumpfs.abi.syscalls import KERN, NET, VFS
 from rumpfs.abi.sysctl import CTL_KERN, KERN_HOSTNAME
+from rumpfs.base.callout import CalloutTable
 from rumpfs.base.component import Component
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
@@ -25,11 +27,16 @@ from rumpfs.kern.bodies import sysent
 from rumpfs.kern.console import ConsoleFile
 from rumpfs.kern.descrip import Filedesc
 from rumpfs.kern.module import ModuleTable
+from rumpfs.kern.msgbuf import Msgbuf
 from rumpfs.kern.pgrp import PgrpTable
+from rumpfs.kern.pipe import PipeTable
 from rumpfs.kern.proc import PidTable, Proc
+from rumpfs.kern.secmodel import Extensions
 from rumpfs.kern.sys_resource import LIMIT0
+from rumpfs.kern.sys_revoke import revoke_mount
 from rumpfs.kern.syscall import Sysent
 from rumpfs.kern.sysctl import Sysctl
+from rumpfs.kern.uipc_usrreq import SocketTable
 from rumpfs.vfs.mount import Vfs
 
 log = logging.getLogger(__name__)
@@ -54,24 +61,39 @@ class Kernel:
         self.ncpu = ncpu
         self.verbose = verbose
         self.console = console
+        self.msgbuf = Msgbuf()
         self.memory = Memory(memlimit)
         self.components: dict[str, Component] = {}
         self.vfs: Vfs | None = None
         self.etfs = EtfsTable()
         self.modules = ModuleTable(self)
+        self.callouts = CalloutTable()
+        self.pipes = PipeTable()
+        self.sockets: SocketTable | None = None
         self.pids = PidTable()
         self.procs: dict[int, Proc] = {}
         self.pgrps = PgrpTable()
         self.rlimit = LIMIT0
-        self.sysctl = Sysctl((*sysctl_nodes.TOP, *sysctl_nodes.KERN, *sysctl_nodes.HW))
+        self.sysctl = Sysctl((*sysctl_nodes.TOP, *sysctl_nodes.KERN, *sysctl_nodes.VM, *sysctl_nodes.HW))
+        self.extensions = Extensions()
         self.howto: int | None = None  # how it was halted
         self._parked: dict[bytes, Proc] = {}
         self.sysent: list[Sysent | None] = []
         self.initproc: Proc
 
     def print(self, text: str) -> None:
-        """Print a line on the console."""
-        self.console(text.encode(errors="surrogateescape") + b"\n")
+        """Print a line on the console, and keep it in the message buffer."""
+        self._log(text, True)
+
+    def print_verbose(self, text: str) -> None:
+        """Print a line of the boot messages: on the console with -v, in the message buffer always."""
+        self._log(text, self.verbose)
+
+    def _log(self, text: str, shown: bool) -> None:
+        line = text.encode(errors="surrogateescape") + b"\n"
+        self.msgbuf.append(line)
+        if shown:
+            self.console(line)
 
     # --- boot and halt --------------------------------------------------------------------------
 
@@ -84,13 +106,14 @@ class Kernel:
         for component in sorted(self.components.values(), key=lambda c: c.phase):
             component.init(self)
             self.modules.add_builtin(component)
-            if self.verbose:
-                self.print(f"component {component.name} initialised")
+            self.print_verbose(f"component {component.name} initialised")
         if self.vfs is not None:
+            self.vfs.vflush = partial(revoke_mount, self)
             mem.attach(self.vfs.devsw)
-            self.sysctl.createv(*sysctl_nodes.VFS)
+            self.sysctl.createv(*sysctl_nodes.VFS, *self.extensions.rows())
         self.sysctl.locate((CTL_KERN, KERN_HOSTNAME))[0].value = sysctl_nodes.hostname()
-        self.sysent = sysent({KERN, VFS} if self.vfs is not None else {KERN})
+        provided = {KERN: True, VFS: self.vfs is not None, NET: "rumpnet" in self.components}
+        self.sysent = sysent({faction for faction, there in provided.items() if there})
         self.initproc = Proc(self, None, Filedesc())
         self.initproc.set_comm(b"rumplocal")
 
@@ -157,6 +180,12 @@ class Kernel:
         parked.set_fd(Filedesc())
         parked.exit()
         return p
+
+    def reparent(self, parent: Proc) -> None:
+        """A process goes: its parked children are init's (lwproc.c: lwproc_proc_free)."""
+        for p in self._parked.values():
+            if p.ppid == parent.pid:
+                p.ppid = self.initproc.pid
 
     def forget(self, cookie: bytes) -> None:
         """Drop a parked process. Errors: ESRCH."""

@@ -1,6 +1,8 @@
-"""The memory devices that file servers need: /dev/null and /dev/zero (NetBSD: sys/dev/mm.c)."""
+"""The memory devices that file servers need: /dev/null, /dev/full and /dev/zero (NetBSD: sys/dev/mm.c)."""
 
 from __future__ import annotations
+
+from typing import NoReturn
 
 from rumpfs.abi import errno
 from rumpfs.base.copy import Buffer, Data
@@ -10,6 +12,7 @@ from rumpfs.vfs.vnode import VCHR
 
 MAJOR = 2
 NULL_MINOR = 2
+FULL_MINOR = 11
 ZERO_MINOR = 12
 
 _ZEROES = memoryview(bytes(1 << 16))
@@ -37,7 +40,17 @@ class Zero(Null):
         return pieces
 
 
-_DEVICES = {NULL_MINOR: Null, ZERO_MINOR: Zero}
+class Full(Zero):
+    """/dev/full: reads as /dev/zero, and has no room."""
+
+    discards = False
+
+    def write(self, offset: int, data: Buffer) -> NoReturn:
+        """Fail. Errors: ENOSPC."""
+        raise VfsError(errno.ENOSPC)
+
+
+_DEVICES: dict[int, type[Device]] = {NULL_MINOR: Null, FULL_MINOR: Full, ZERO_MINOR: Zero}
 
 
 def open_device(minor: int, vtype: int, flags: int) -> Device:

@@ -1,9 +1,12 @@
-"""Kernel modules: loading, unloading and listing them (NetBSD: kern_module.c, kern_module_vfs.c).
+"""Kernel modules: loading, unloading and listing them (NetBSD: kern_module.c).
 
 A module file (``.kmod``) is Python source. Three declarations at its top level are read without running it:
 ``NAME`` (a string), ``CLASS`` (misc, vfs, driver, exec, secmodel or bufq) and ``REQUIRES`` (names of other
 modules). Its functions ``init(kernel)`` and, when it can be unloaded, ``fini(kernel)`` enter what it offers
 in the kernel's tables and take it out again.
+
+The module of a component is built in. Such a one of a file system can be unloaded: then it is disabled, and
+loaded again only with MODCTL_LOAD_FORCE.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import ast
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FREAD
-from rumpfs.abi.limits import MAXMODNAME
+from rumpfs.abi.limits import MAXMODNAME, MODCTL_LOAD_FORCE
 from rumpfs.abi.module import (
     MAXMODDEPS,
     MODSTAT,
@@ -28,6 +32,7 @@ from rumpfs.abi.module import (
 )
 from rumpfs.base.component import Component, Phase
 from rumpfs.base.errors import VfsError
+from rumpfs.kern.module_vfs import MAX_SOURCE, MODULE_DIR, SUFFIX, module_load_vfs
 from rumpfs.vfs.cred import ROOT
 from rumpfs.vfs.namei import namei
 from rumpfs.vfs.vnode import VDIR, VREG
@@ -37,12 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The module files that come with the package; a module asked for by name is searched here.
-MODULE_DIR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "modules")
-SUFFIX = ".kmod"
-
-#: Larger than any module is; it bounds what is read and parsed.
-MAX_SOURCE = 1 << 20
 #: How deep modules may require modules (kern_module.c: module_do_load).
 MAX_DEPTH = 6
 
@@ -61,10 +60,11 @@ class ModInfo:
 
 @dataclass(slots=True)
 class Module:
-    """A module in the kernel (module_t); `refcnt` modules require it."""
+    """A module in the kernel (module_t); `refcnt` modules require it. Of what is built in `init` is kept."""
 
     info: ModInfo
     source: int
+    init: Callable[[Kernel], None] | None = None
     fini: Callable[[Kernel], None] | None = None
     size: int = 0
     refcnt: int = 0
@@ -75,11 +75,16 @@ class ModuleTable:
 
     Args:
         kernel: what a module's functions are given; its root file system holds the files to load.
+
+    Attributes:
+        directory: where clients' modules are on the host; None: clients can load nothing from there.
     """
 
     def __init__(self, kernel: Kernel) -> None:
+        self.directory: str | None = None
         self._kernel = kernel
         self._modules: dict[str, Module] = {}
+        self._disabled: dict[str, Module] = {}  # built in, and unloaded
         self._pending: list[str] = []
 
     def __contains__(self, name: str) -> bool:
@@ -93,15 +98,16 @@ class ModuleTable:
         if component.module:
             info = ModInfo(component.module, _CLASS_OF_PHASE.get(component.phase, "misc"))
             self._check_new(info.name)
-            self._enqueue(Module(info, MODULE_SOURCE_KERNEL))
+            fini = partial(_vfs_fini, component.module) if component.phase == Phase.FS else None
+            self._enqueue(Module(info, MODULE_SOURCE_KERNEL, component.init, fini))
 
     def load(self, name: bytes, flags: int = 0) -> None:
-        """Load a module and what it requires (module_load).
+        """Load a module for the operator, and what it requires (module_load).
 
         Args:
             name: with a slash, a path in the kernel's root file system; without, the name of a module in
-                `MODULE_DIR`.
-            flags: MODCTL_LOAD_FORCE has nothing to overrule here: no module is bound to a version.
+                `directory` or `MODULE_DIR`.
+            flags: as for `load_named`.
 
         Errors:
             EEXIST: a module of that name is there.
@@ -111,10 +117,29 @@ class ModuleTable:
             EDEADLK, EMLINK: modules require each other, or too deeply.
             Whatever the module's init raises; EIO for what is no error of ours, and a line in the log.
         """
+        directories = [*self._directories(), MODULE_DIR]
         if b"/" in name:
-            self._load_source(self._read_file(name), os.fsdecode(name))
+            self._load_source(self._read_file(name), os.fsdecode(name), directories)
         else:
-            self._load_name(name.decode("ascii", "replace"))
+            self._load_name(name.decode("ascii", "replace"), directories, flags)
+
+    def load_named(self, name: bytes, flags: int = 0) -> None:
+        """Load a module for a client, and what it requires: from `directory`, or what is built in.
+
+        Args:
+            name: of a module, or of its file there.
+            flags: MODCTL_LOAD_FORCE: also what is built in and was unloaded.
+
+        Errors:
+            EPERM: a path; a link out of the directory; what was unloaded, without MODCTL_LOAD_FORCE.
+            Those of `load`.
+        """
+        if b"/" in name or b".." in name:
+            raise VfsError(errno.EPERM, f"{os.fsdecode(name)}: clients load modules by their names")
+        self._load_name(name.decode("ascii", "replace"), self._directories(), flags)
+
+    def _directories(self) -> list[str]:
+        return [] if self.directory is None else [self.directory]
 
     def unload(self, name: str) -> None:
         """Take a module out (module_unload).
@@ -134,26 +159,42 @@ class ModuleTable:
         self._call(module.fini, f"{name}: fini")
         del self._modules[name]
         self._release(module.info)
+        if module.source == MODULE_SOURCE_KERNEL:
+            self._disabled[name] = module
 
     def stat(self) -> bytes:
-        """Return the array of modstat_t of all modules (modctl(MODCTL_STAT))."""
+        """Return the array of modstat_t of all modules; last come the disabled ones, with a refcnt of -1."""
         return b"".join(
             MODSTAT.pack(
                 module.info.name.encode(), ",".join(module.info.required).encode(), 0, module.source,
-                MODULE_CLASSES[module.info.modclass], module.size, module.refcnt, 0,
+                MODULE_CLASSES[module.info.modclass], module.size,
+                -1 if module.info.name in self._disabled else module.refcnt, 0,
             )
-            for module in self._modules.values()
+            for module in (*self._modules.values(), *self._disabled.values())
         )  # fmt: skip
 
-    def _load_name(self, name: str) -> None:
+    def _load_name(self, name: str, directories: Sequence[str], flags: int) -> None:
+        name = name.removesuffix(SUFFIX)
         if len(name) >= MAXMODNAME:
             raise VfsError(errno.ENAMETOOLONG)
+        builtin = self._disabled.get(name)
+        if builtin is not None:
+            self._enable(builtin, flags)
+            return
         self._check_new(name)
-        path = os.path.join(MODULE_DIR, name + SUFFIX)
-        if not _NAME.fullmatch(name) or not os.path.isfile(path):
-            raise VfsError(errno.ENOENT, f"no module {name} in {MODULE_DIR}")
-        with open(path, "rb") as stream:
-            self._load_source(stream.read(MAX_SOURCE + 1), path)
+        if not _NAME.fullmatch(name):
+            raise VfsError(errno.ENOENT, f"{name!r} is no name of a module")
+        self._load_source(*module_load_vfs(name, directories), directories, name)
+
+    def _enable(self, module: Module, flags: int) -> None:
+        """Initialise again what is built in and was unloaded (module_do_builtin). Errors: EPERM."""
+        name = module.info.name
+        if not flags & MODCTL_LOAD_FORCE:
+            raise VfsError(errno.EPERM, f"module {name} was unloaded; it has to be forced")
+        assert module.init is not None
+        self._call(module.init, f"{name}: init")
+        del self._disabled[name]
+        self._enqueue(module)
 
     def _read_file(self, path: bytes) -> bytes:
         """Return the content of a regular file of the kernel's (module_load_vfs)."""
@@ -170,9 +211,14 @@ class ModuleTable:
         finally:
             vp.close(FREAD)
 
-    def _load_source(self, source: bytes, path: str) -> None:
+    def _load_source(
+        self, source: bytes, path: str, directories: Sequence[str], name: str | None = None
+    ) -> None:
+        """Load the module of a file, of which `name` is asked for unless it is None."""
         tree = _parse(source, path)
         info = _declarations(tree, path)
+        if name is not None and info.name != name:
+            raise VfsError(errno.ENOENT, f"{path} holds the module {info.name}")
         self._check_new(info.name)
         if info.name in self._pending:
             raise VfsError(errno.EDEADLK, f"module {info.name} requires itself: {' -> '.join(self._pending)}")
@@ -182,14 +228,14 @@ class ModuleTable:
         try:
             for required in info.required:
                 if required not in self._modules:
-                    self._load_name(required)
+                    self._load_name(required, directories, 0)
             init, fini = self._functions(tree, info, path)
             self._call(init, f"{path}: init")
         finally:
             self._pending.pop()
         for required in info.required:
             self._modules[required].refcnt += 1
-        self._enqueue(Module(info, MODULE_SOURCE_FILESYS, fini, len(source)))
+        self._enqueue(Module(info, MODULE_SOURCE_FILESYS, None, fini, len(source)))
 
     def _functions(self, tree: ast.Module, info: ModInfo, path: str) -> tuple[Callable[[Any], None], Any]:
         """Run a module's file and return its init and its fini (or None). Errors: ENOEXEC; EIO."""
@@ -216,7 +262,7 @@ class ModuleTable:
             raise VfsError(errno.EIO, f"{what}: {type(error).__name__}: {error}") from error
 
     def _check_new(self, name: str) -> None:
-        if name in self._modules:
+        if name in self._modules or name in self._disabled:
             raise VfsError(errno.EEXIST, f"module {name} is there already")
 
     def _enqueue(self, module: Module) -> None:
@@ -229,6 +275,12 @@ class ModuleTable:
     def _release(self, info: ModInfo) -> None:
         for required in info.required:
             self._modules[required].refcnt -= 1
+
+
+def _vfs_fini(name: str, kernel: Kernel) -> None:
+    """Take out the file system of a component. Errors: EBUSY while it is mounted."""
+    assert kernel.vfs is not None
+    kernel.vfs.detach(name.encode())
 
 
 def _parse(source: bytes, path: str) -> ast.Module:

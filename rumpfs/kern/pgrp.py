@@ -91,7 +91,7 @@ def setpgid(curp: Proc, pid: int, pgid: int) -> None:
     """
     kernel = curp.kernel
     p = kernel.procs.get(pid)
-    if p is None or (p is not curp and not _inferior(p, curp)):
+    if p is None or (p is not curp and not inferior(p, curp)):
         raise VfsError(errno.ESRCH)
     pgrp = kernel.pgrps.get(pgid)
     session = curp.pgrp.session
@@ -104,7 +104,7 @@ def setpgid(curp: Proc, pid: int, pgid: int) -> None:
     kernel.pgrps.move(p, pgrp or Pgrp(pgid, session))
 
 
-def _inferior(p: Proc, ancestor: Proc) -> bool:
+def inferior(p: Proc, ancestor: Proc) -> bool:
     """Whether `p` descends from `ancestor` (kern_proc.c: p_inferior)."""
     procs = p.kernel.procs
     parent = procs.get(p.ppid)

@@ -12,13 +12,17 @@ from rumpfs.abi.limits import MAXCOMLEN, RLIMIT_FSIZE, RLIMIT_NOFILE
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import File, Filedesc, VnodeFile
+from rumpfs.kern.ktrace import untrace
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.vnode import VBAD, Vnode, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.kern.kernel import Kernel
+    from rumpfs.kern.ktrace import Tracing
     from rumpfs.kern.pgrp import Pgrp
+    from rumpfs.kern.syscall import Sysent
+    from rumpfs.kern.timer import Timers
 
 #: the soft and the hard limit of each resource
 Rlimits = tuple[tuple[int, int], ...]
@@ -38,6 +42,11 @@ class Proc:
 
     Attributes:
         running: returns how many of its calls are under way, with the present one; set by a front end.
+        psignal: sends the client a signal (NetBSD number), or returns False because it has not yet taken an
+            earlier one of that number; set by a front end.
+        sysent: its system calls, by number.
+        ktrace: how it is traced; None: it is not.
+        timers: what setitimer and timer_create made; None when nothing was.
         sugid: it has changed its ids.
         fsize: soft RLIMIT_FSIZE, in bytes.
         start: when it was made.
@@ -52,14 +61,18 @@ class Proc:
         "fsize",
         "in_exec",
         "kernel",
+        "ktrace",
         "pgrp",
         "pid",
         "ppid",
+        "psignal",
         "rdir",
         "rlimit",
         "running",
         "start",
         "sugid",
+        "sysent",
+        "timers",
         "umask",
     )
 
@@ -84,6 +97,10 @@ class Proc:
         self.sugid = False
         self.start: Timespec = now()
         self.running: Callable[[], int] = _none
+        self.psignal: Callable[[int], bool] = _unheard
+        self.timers: Timers | None = None
+        self.sysent: list[Sysent | None] = kernel.sysent
+        self.ktrace: Tracing | None = None
         kernel.procs[self.pid] = self
         kernel.pgrps.join(self, kernel.pgrps.pgrp0 if parent is None else parent.pgrp)
         if kernel.vfs is not None:
@@ -159,7 +176,11 @@ class Proc:
 
     def exit(self) -> None:
         """End: close every descriptor, leave the directories, free the pid (kern_exit.c: exit1)."""
+        if self.timers is not None:
+            self.timers.free()
+        untrace(self)
         self.fd.close_all()
+        self.kernel.reparent(self)
         if self.kernel.vfs is not None:
             vrele(self.cwd)
             vrele(self.rdir)
@@ -170,6 +191,11 @@ class Proc:
 
 def _none() -> int:
     return 0
+
+
+def _unheard(signo: int) -> bool:
+    """Nobody is there to take a signal."""
+    return True
 
 
 class PidTable:

@@ -62,6 +62,7 @@ class RumpDisk(Disk):
 
     def close(self) -> None:
         self._entry.users -= 1
+        super().close()
 
 
 class RawRumpDisk(RumpDisk):
@@ -75,8 +76,8 @@ class RawRumpDisk(RumpDisk):
 
 
 def _whole(offset: int, length: int) -> int:
-    """Return `offset` if the transfer is of whole sectors. Errors: EINVAL."""
-    if (offset | length) % DEV_BSIZE:
+    """Return `offset` if the transfer is of whole sectors, or of nothing. Errors: EINVAL."""
+    if length and (offset | length) % DEV_BSIZE:
         raise VfsError(errno.EINVAL)
     return offset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from rumpfs.abi import errno
 from rumpfs.abi.event import NOTE_ATTRIB, NOTE_EXTEND
@@ -14,7 +15,7 @@ from rumpfs.base.errors import VfsError
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.cred import VWRITE, Cred
-from rumpfs.vfs.namei import namei
+from rumpfs.vfs.namei import Acting, namei
 from rumpfs.vfs.vnode import VDIR, VLNK, VREG, SetAttr, Vnode
 
 _timespecs = struct.Struct("<qqqq").unpack
@@ -83,13 +84,21 @@ def sys_fchmodat(p: Proc, fd: int, path: bytes, mode: int, flag: int) -> int:
 
 
 def _chown(p: Proc, vp: Vnode, uid: int, gid: int, posix: bool = False) -> int:
-    """Change owner and group; the set-id bit of what changes goes, but POSIX keeps it for the superuser."""
+    """Change owner and group; set-id bits go with that (vfs_syscalls.c: change_owner, chown(2)).
+
+    Whoever is not the superuser loses both, as POSIX has it. For the superuser the bit of what changes goes;
+    with `posix` it stays.
+    """
     va = SetAttr(uid=None if uid == UNCHANGED else uid, gid=None if gid == UNCHANGED else gid)
-    if not (posix and p.cred.euid == 0):
+    if p.cred.euid:
+        drop = S_ISUID | S_ISGID
+    elif posix:
+        drop = 0
+    else:
         drop = (S_ISUID if va.uid is not None else 0) | (S_ISGID if va.gid is not None else 0)
-        mode = vp.getattr().mode & ALLPERMS
-        if mode & drop:
-            va.mode = mode & ~drop
+    mode = vp.getattr().mode & ALLPERMS
+    if mode & drop:
+        va.mode = mode & ~drop
     return setattr_(p, vp, va)
 
 
@@ -192,8 +201,14 @@ def _touch_at(asec: int, ansec: int, msec: int, mnsec: int) -> SetAttr:
     )
 
 
-def _utimes(p: Proc, vp: Vnode, va: SetAttr) -> int:
-    """Set times; a modification before the birth moves that back too (vfs_syscalls.c: do_sys_utimes)."""
+def _utimes(p: Proc, vp: Vnode, touch: Callable[[bytes | None], SetAttr], times: bytes | None) -> int:
+    """Set times; a modification before the birth moves that back too (vfs_syscalls.c: do_sys_utimes).
+
+    That nothing can be set is found before that the times are none (t_ro, attrs): EROFS before EINVAL.
+    """
+    if vp.v_mount.mnt_flag & MNT_RDONLY:
+        raise VfsError(errno.EROFS)
+    va = touch(times)
     if va.mtime is not None:
         born = vp.getattr()
         if va.mtime < (born.birthtime, born.birthtimensec):
@@ -203,32 +218,32 @@ def _utimes(p: Proc, vp: Vnode, va: SetAttr) -> int:
 
 @syscall("__utimes50")
 def sys_utimes(p: Proc, path: bytes, tptr: bytes | None) -> int:
-    """Set times with microseconds; NULL is now. Errors: those of namei; EINVAL, EROFS, EPERM, EACCES."""
-    return _utimes(p, namei(p, path), _touch(tptr))
+    """Set times with microseconds; NULL is now. Errors: those of namei; EROFS, EINVAL, EPERM, EACCES."""
+    return _utimes(p, namei(p, path), _touch, tptr)
 
 
 @syscall("__lutimes50")
 def sys_lutimes(p: Proc, path: bytes, tptr: bytes | None) -> int:
     """Set times of the path itself. Errors: those of utimes."""
-    return _utimes(p, namei(p, path, False), _touch(tptr))
+    return _utimes(p, namei(p, path, False), _touch, tptr)
 
 
 @syscall("__futimes50")
 def sys_futimes(p: Proc, fd: int, tptr: bytes | None) -> int:
-    """Set times of an open file. Errors: EBADF, EINVAL, EROFS, EPERM, EACCES."""
-    return _utimes(p, p.vnode(fd), _touch(tptr))
+    """Set times of an open file. Errors: EBADF, EINVAL (no file), EROFS, EINVAL, EPERM, EACCES."""
+    return _utimes(p, p.vnode(fd), _touch, tptr)
 
 
 @syscall("utimensat")
 def sys_utimensat(p: Proc, fd: int, path: bytes, tptr: bytes | None, flag: int) -> int:
     """Set times with nanoseconds. Errors: EBADF, those of utimes."""
-    return _utimes(p, _at(p, fd, path, flag), _touch_ns(tptr))
+    return _utimes(p, _at(p, fd, path, flag), _touch_ns, tptr)
 
 
 @syscall("futimens")
 def sys_futimens(p: Proc, fd: int, tptr: bytes | None) -> int:
-    """Set times of an open file with nanoseconds. Errors: EBADF, EINVAL, EROFS, EPERM, EACCES."""
-    return _utimes(p, p.vnode(fd), _touch_ns(tptr))
+    """Set times of an open file with nanoseconds. Errors: those of futimes."""
+    return _utimes(p, p.vnode(fd), _touch_ns, tptr)
 
 
 def _check_length(length: int) -> None:
@@ -264,7 +279,10 @@ def _check_amode(amode: int) -> None:
         raise VfsError(errno.EINVAL)
 
 
-def _access(vp: Vnode, amode: int, cred: Cred) -> int:
+def _access(p: Proc, at: Vnode | None, path: bytes, amode: int, flag: int) -> int:
+    """Look a path up and check access to it, both with the ids that `flag` says (do_sys_accessat)."""
+    cred = p.cred if flag & AT_EACCESS else _real(p.cred)
+    vp = namei(Acting(cred, p.cwd, p.rdir), path, not flag & AT_SYMLINK_NOFOLLOW, at)
     if amode & W_OK and vp.v_mount.mnt_flag & MNT_RDONLY and vp.v_type in (VREG, VDIR, VLNK):
         raise VfsError(errno.EROFS)
     if amode:
@@ -280,15 +298,14 @@ def _real(cred: Cred) -> Cred:
 def sys_access(p: Proc, path: bytes, amode: int) -> int:
     """Check access with the real ids. Errors: EINVAL, those of namei; EROFS, EACCES."""
     _check_amode(amode)
-    return _access(namei(p, path), amode, _real(p.cred))
+    return _access(p, None, path, amode, 0)
 
 
 @syscall("faccessat")
 def sys_faccessat(p: Proc, fd: int, path: bytes, amode: int, flag: int) -> int:
     """Check access; with AT_EACCESS by the effective ids. Errors: EINVAL, EBADF, those of access."""
     _check_amode(amode)
-    cred = p.cred if flag & AT_EACCESS else _real(p.cred)
-    return _access(_at(p, fd, path, flag), amode, cred)
+    return _access(p, p.directory(fd) if path[:1] != b"/" else None, path, amode, flag)
 
 
 @syscall("pathconf")

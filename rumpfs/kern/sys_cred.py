@@ -140,4 +140,5 @@ def sys_setgroups(p: Proc, gidsetsize: int, gidset: int) -> Body:
     data = (yield CopyIn(gidset, 4 * gidsetsize)) if gidsetsize else b""
     if p.cred.euid:
         raise VfsError(errno.EPERM)
+    p.sugid = True  # whether they change or not (kern_auth.c: kauth_proc_setgroups)
     return _set(p, replace(p.cred, groups=struct.unpack(f"<{gidsetsize}I", data)))

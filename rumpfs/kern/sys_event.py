@@ -14,10 +14,12 @@ from rumpfs.abi.event import (
     EVFILT_VNODE,
     EVFILT_WRITE,
     KEVENT,
+    Abi,
 )
 from rumpfs.abi.fcntl import FREAD, FWRITE, O_CLOEXEC, O_NONBLOCK, O_NOSIGPIPE
 from rumpfs.abi.poll import POLLIN, POLLRDNORM
 from rumpfs.abi.stat import S_IFIFO, STAT
+from rumpfs.abi.time import TIMESPEC
 from rumpfs.base.copy import Body, Buffer, CopyIn, CopyOut, Data, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.base.knote import FdKnotes, Filter, Kqueue
@@ -33,6 +35,7 @@ from rumpfs.vfs.cred import Cred
 KQ_NEVENTS: Final = 8
 
 _FILTERS: Final = (EVFILT_READ, EVFILT_WRITE, EVFILT_VNODE)
+_ABI: Final = Abi(KEVENT.size, TIMESPEC)
 _INT_MAX: Final = 2**31 - 1
 _ADDRESS: Final = 2**64 - 1  # addresses wrap
 
@@ -86,7 +89,7 @@ class KqueueFile(File):
         return count, count > 0, False
 
     def restart(self) -> None:
-        """Wake who waits for events: without a descriptor he gets EBADF."""
+        """Wake who waits for events."""
         self.kq.changed.wakeup()
 
     def close(self) -> None:
@@ -112,7 +115,14 @@ def sys_kqueue1(p: Proc, flags: int) -> int:
 
 @syscall("__kevent50", raw=True)
 def sys_kevent(
-    p: Proc, fd: int, changelist: int, nchanges: int, eventlist: int, nevents: int, timeout: int
+    p: Proc,
+    fd: int,
+    changelist: int,
+    nchanges: int,
+    eventlist: int,
+    nevents: int,
+    timeout: int,
+    codec: Abi = _ABI,
 ) -> Body:
     """Change what is watched, then wait for events and return how many were stored (kevent1).
 
@@ -129,41 +139,54 @@ def sys_kevent(
     fp = p.fget(fd)
     if not isinstance(fp, KqueueFile):
         raise VfsError(errno.EBADF)
-    return fp.held(_kevent(p, fp, changelist, nchanges, eventlist, nevents, timeout))
+    body = _kevent(p, fp, changelist, nchanges, eventlist, nevents, timeout, codec)
+    return fp.held(p.fd.using(fd, fp, body))
 
 
 def _kevent(
-    p: Proc, fp: KqueueFile, changelist: int, nchanges: int, eventlist: int, nevents: int, timeout: int
+    p: Proc,
+    fp: KqueueFile,
+    changelist: int,
+    nchanges: int,
+    eventlist: int,
+    nevents: int,
+    timeout: int,
+    abi: Abi,
 ) -> Generator[Request, Any, int]:
-    limit = yield from fetch_timeout(timeout)
+    size = abi.size
+    limit = yield from fetch_timeout(timeout, abi.timespec)
     failed = 0
     for index in range(0, nchanges, KQ_NEVENTS):
         count = min(KQ_NEVENTS, nchanges - index)
-        changes = yield CopyIn(_element(changelist, index), KEVENT.size * count)
-        for change in KEVENT.iter_unpack(changes):
-            number = _register(p, fp.kq, *change)
+        changes = yield CopyIn(_element(changelist, index, size), size * count)
+        for start in range(0, len(changes), size):
+            change = KEVENT.unpack_from(changes, start)
+            ext = changes[start + KEVENT.size : start + size]
+            number = _register(p, fp.kq, change, ext)
             if number < 0:
                 continue
             if failed == nevents:
                 if number:
                     raise VfsError(number)
                 return 0
-            yield CopyOut(_element(eventlist, failed), _receipt(change, number))
+            yield CopyOut(_element(eventlist, failed, size), _receipt(change, number) + ext)
             failed += 1
     if failed:
         return failed
-    return (yield from _scan(fp, eventlist, nevents, deadline_of(limit) if nevents else None))
+    return (yield from _scan(fp, eventlist, nevents, deadline_of(limit) if nevents else None, size))
 
 
-def _element(addr: int, index: int) -> int:
-    """Return the address of an element of an array of struct kevent."""
-    return addr + KEVENT.size * index & _ADDRESS
+def _element(addr: int, index: int, size: int) -> int:
+    """Return the address of an element of an array of struct kevent of `size` bytes."""
+    return addr + size * index & _ADDRESS
 
 
-def _register(
-    p: Proc, kq: Kqueue, ident: int, filt: int, flags: int, fflags: int, data: int, udata: int
-) -> int:
+def _register(p: Proc, kq: Kqueue, change: tuple[int, ...], ext: bytes) -> int:
     """Carry out a change; return the errno that is to be reported, or -1 when nothing is.
+
+    Args:
+        change: a struct kevent.
+        ext: what NetBSD 10 has behind it.
 
     Errors that are reported:
         EINVAL: no such filter, or not for this file.
@@ -171,13 +194,14 @@ def _register(
         ENOENT: it is not watched so.
         EOPNOTSUPP: the file cannot be watched.
     """
+    ident, filt, flags, fflags, _, udata = change
     flags &= ~EV_SYSFLAGS
     try:
         if filt not in _FILTERS:
             raise VfsError(errno.EINVAL)
         if ident > _INT_MAX:
             raise VfsError(errno.EBADF)
-        kq.register(ident, filt, flags, fflags, udata, p.fget(ident).kqfilter)
+        kq.register(ident, filt, flags, fflags, udata, p.fget(ident).kqfilter, ext)
     except VfsError as error:
         return error.errno
     return 0 if flags & EV_RECEIPT else -1
@@ -189,7 +213,7 @@ def _receipt(change: tuple[int, ...], number: int) -> bytes:
 
 
 def _scan(
-    fp: KqueueFile, eventlist: int, nevents: int, deadline: float | None
+    fp: KqueueFile, eventlist: int, nevents: int, deadline: float | None, size: int
 ) -> Generator[Request, Any, int]:
     """Store up to `nevents` events, waiting for the first, and return how many (kqueue_scan)."""
     if not nevents:
@@ -198,8 +222,7 @@ def _scan(
     while not (events := kq.scan(nevents)):
         if not (yield from selwait((kq.changed,), deadline)):
             return 0
-        if not fp.f_count:
-            raise VfsError(errno.EBADF)
     for index in range(0, len(events), KQ_NEVENTS):
-        yield CopyOut(_element(eventlist, index), b"".join(events[index : index + KQ_NEVENTS]))
+        packed = b"".join([event[:size] for event in events[index : index + KQ_NEVENTS]])
+        yield CopyOut(_element(eventlist, index, size), packed)
     return len(events)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from rumpfs.abi import errno
@@ -84,11 +84,11 @@ def sys_fhopen(p: Proc, fhp: int, fh_size: int, flags: int) -> Body:
 
 
 @syscall("__fhstat50", raw=True)
-def sys_fhstat(p: Proc, fhp: int, fh_size: int, sb: int) -> Body:
+def sys_fhstat(p: Proc, fhp: int, fh_size: int, sb: int, codec: Callable[[bytes], bytes] = bytes) -> Body:
     """Store struct stat of the file of a handle. Errors: EPERM, EINVAL, EFAULT, ESTALE, EIO."""
     _superuser(p)
     vp = yield from _fetch(p, fhp, fh_size)
-    yield CopyOut(sb, vp.stat())
+    yield CopyOut(sb, codec(vp.stat()))
     return 0
 
 

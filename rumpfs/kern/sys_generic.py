@@ -37,6 +37,7 @@ from rumpfs.base.copy import (
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import File, VnodeFile
 from rumpfs.kern.proc import Proc
+from rumpfs.kern.sigio import fo_ioctl
 from rumpfs.kern.sys_resource import enforce_rlimit_fsize
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.vnode import VFIFO
@@ -53,13 +54,13 @@ def sys_read(p: Proc, fd: int, buf: int, nbyte: int) -> Result | Body:
     """Read at the file's offset. Errors: EBADF, EINVAL (length), EFAULT, EISDIR, EAGAIN, EIO."""
     fp = p.fget(fd, FREAD)
     if nbyte > COPYIN_MAX:
-        return fp.held(_read_long(fp, None, deque([(buf, _length(nbyte))])))
+        return fp.held(_read_long(p, fd, fp, None, deque([(buf, _length(nbyte))])))
     if not buf and nbyte:
         raise VfsError(errno.EFAULT)
     data = fp.read(nbyte)
     if isinstance(data, DATA_TYPES):
         return Done(buf, data, data_length(data))
-    return fp.held(_read_waiting(data, buf))
+    return fp.held(_read_waiting(p.fd.using(fd, fp, data), buf))
 
 
 def _read_waiting(body: Body, buf: int) -> Generator[Request, Any, Done]:
@@ -76,7 +77,7 @@ def sys_pread(p: Proc, fd: int, buf: int, nbyte: int, offset: int) -> Result | B
     if offset < 0:
         raise VfsError(errno.EINVAL)
     if nbyte > COPYIN_MAX:
-        return fp.held(_read_long(fp, offset, deque([(buf, _length(nbyte))])))
+        return fp.held(_read_long(p, fd, fp, offset, deque([(buf, _length(nbyte))])))
     if not buf and nbyte:
         raise VfsError(errno.EFAULT)
     data = fp.pread(offset, nbyte)
@@ -89,10 +90,10 @@ def _length(nbyte: int) -> int:
     return nbyte
 
 
-def _read_long(fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
+def _read_long(p: Proc, fd: int, fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
     """Read into several places, or more than fits in one answer."""
     if not isinstance(fp, VnodeFile) or fp.f_vnode.v_type == VFIFO:
-        return (yield from _read_once(fp, iov))
+        return (yield from _read_once(p, fd, fp, iov))
     total = 0
     for addr, length in iov:
         done = 0
@@ -115,11 +116,11 @@ def _read_long(fp: File, offset: int | None, iov: Iovec) -> Generator[Request, A
     return total
 
 
-def _read_once(fp: File, iov: Iovec) -> Generator[Request, Any, int]:
+def _read_once(p: Proc, fd: int, fp: File, iov: Iovec) -> Generator[Request, Any, int]:
     """Read what is there, once something is, into several places."""
     data = fp.read(sum(length for _, length in iov))
     if not isinstance(data, DATA_TYPES):
-        data = yield from data
+        data = yield from p.fd.using(fd, fp, data)
     whole = memoryview(b"".join(data) if isinstance(data, list) else data)
     done = 0
     for addr, length in iov:
@@ -139,7 +140,7 @@ def sys_write(p: Proc, fd: int, buf: int, nbyte: int) -> Result | Body:
     fp = p.fget(fd, FWRITE)
     if fp.discards:
         return _length(nbyte)
-    return fp.held(_write(p, fp, None, deque([(buf, _length(nbyte))])))
+    return fp.held(_write(p, fp, None, deque([(buf, _length(nbyte))]), fd))
 
 
 @syscall("pwrite", raw=True)
@@ -159,8 +160,11 @@ def _seekable(fp: File, offset: int) -> VnodeFile:
     return fp
 
 
-def _write(p: Proc, fp: File, offset: int | None, iov: Iovec) -> Generator[Request, Any, int]:
-    """Write from several places; what they hold goes to the file as one, up to COPYIN_MAX bytes at a time."""
+def _write(p: Proc, fp: File, offset: int | None, iov: Iovec, fd: int = -1) -> Generator[Request, Any, int]:
+    """Write from several places; what they hold goes to the file as one, up to COPYIN_MAX bytes at a time.
+
+    Without an offset `fd` is the descriptor, which may be closed while a call waits for room in a pipe.
+    """
     total = 0
     try:
         fp.check_write()
@@ -170,7 +174,7 @@ def _write(p: Proc, fp: File, offset: int | None, iov: Iovec) -> Generator[Reque
             data = yield from _gather(iov)
             if not data:
                 break
-            count = yield from _store(p, fp, None if offset is None else offset + total, data)
+            count = yield from _store(p, fp, None if offset is None else offset + total, data, fd)
             total += count
             if count < len(data):
                 break
@@ -198,11 +202,11 @@ def _gather(iov: Iovec) -> Generator[Request, Any, Buffer]:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _store(p: Proc, fp: File, offset: int | None, data: Buffer) -> Generator[Request, Any, int]:
+def _store(p: Proc, fp: File, offset: int | None, data: Buffer, fd: int) -> Generator[Request, Any, int]:
     if offset is None:
         count = fp.write(data, p.cred)
         if not isinstance(count, int):
-            count = yield from count
+            count = yield from p.fd.using(fd, fp, count)
         return count
     assert isinstance(fp, VnodeFile)
     return fp.pwrite(offset, data, p.cred)
@@ -219,33 +223,37 @@ def _iovec(iovp: int, iovcnt: int) -> Generator[Request, Any, Iovec]:
     return iov
 
 
-def _readv(fp: File, offset: int | None, iovp: int, iovcnt: int) -> Generator[Request, Any, int]:
-    return (yield from _read_long(fp, offset, (yield from _iovec(iovp, iovcnt))))
+def _readv(
+    p: Proc, fd: int, fp: File, offset: int | None, iovp: int, iovcnt: int
+) -> Generator[Request, Any, int]:
+    return (yield from _read_long(p, fd, fp, offset, (yield from _iovec(iovp, iovcnt))))
 
 
-def _writev(p: Proc, fp: File, offset: int | None, iovp: int, iovcnt: int) -> Generator[Request, Any, int]:
-    return (yield from _write(p, fp, offset, (yield from _iovec(iovp, iovcnt))))
+def _writev(
+    p: Proc, fp: File, offset: int | None, iovp: int, iovcnt: int, fd: int = -1
+) -> Generator[Request, Any, int]:
+    return (yield from _write(p, fp, offset, (yield from _iovec(iovp, iovcnt)), fd))
 
 
 @syscall("readv", raw=True)
 def sys_readv(p: Proc, fd: int, iovp: int, iovcnt: int) -> Body:
     """Read at the file's offset into several places. Errors: those of read; EINVAL."""
     fp = p.fget(fd, FREAD)
-    return fp.held(_readv(fp, None, iovp, iovcnt))
+    return fp.held(_readv(p, fd, fp, None, iovp, iovcnt))
 
 
 @syscall("writev", raw=True)
 def sys_writev(p: Proc, fd: int, iovp: int, iovcnt: int) -> Body:
     """Write at the file's offset from several places. Errors: those of write; EINVAL."""
     fp = p.fget(fd, FWRITE)
-    return fp.held(_writev(p, fp, None, iovp, iovcnt))
+    return fp.held(_writev(p, fp, None, iovp, iovcnt, fd))
 
 
 @syscall("preadv", raw=True)
 def sys_preadv(p: Proc, fd: int, iovp: int, iovcnt: int, offset: int) -> Body:
     """Read at `offset` into several places. Errors: those of pread."""
     fp = _seekable(p.fget(fd, FREAD), offset)
-    return fp.held(_readv(fp, offset, iovp, iovcnt))
+    return fp.held(_readv(p, fd, fp, offset, iovp, iovcnt))
 
 
 @syscall("pwritev", raw=True)
@@ -263,10 +271,10 @@ def sys_ioctl(p: Proc, fd: int, com: int, data: int) -> int | Body:
     if com in (FIOCLEX, FIONCLEX):
         (p.fd.cloexec.add if com == FIOCLEX else p.fd.cloexec.discard)(fd)
         return 0
-    return fp.held(_ioctl(fp, com, data))
+    return fp.held(_ioctl(p, fp, com, data))
 
 
-def _ioctl(fp: File, com: int, data: int) -> Generator[Request, Any, int]:
+def _ioctl(p: Proc, fp: File, com: int, data: int) -> Generator[Request, Any, int]:
     length = parameter_length(com)
     if length > IOCPARM_MAX:
         raise VfsError(errno.ENOTTY)
@@ -274,7 +282,7 @@ def _ioctl(fp: File, com: int, data: int) -> Generator[Request, Any, int]:
     flag = _FLAG_OF.get(com)
     if flag is not None:
         fp.f_flag = fp.f_flag | flag if any(given) else fp.f_flag & ~flag
-    result = fp.ioctl(com, given)
+    result = fo_ioctl(p, fp, com, given)
     if com & IOC_OUT and length:
         yield CopyOut(data, result.ljust(length, b"\0")[:length])
     return 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
 
 from rumpfs.abi import errno
-from rumpfs.abi.event import NOTE_REVOKE
 from rumpfs.abi.limits import PATH_MAX, RB_STRING
 from rumpfs.abi.mount import (
     EXPORT_ARGS30_SIZE,
@@ -17,19 +16,19 @@ from rumpfs.abi.mount import (
     MNT_IGNORE,
     MNT_RELOAD,
     MNT_UPDATE,
+    MOUNTCOMPATNAMES,
     VFS_MAX_MOUNT_DATA,
     VFS_NAMELEN,
 )
 from rumpfs.abi.stat import STATVFS, STATVFS_100
-from rumpfs.base.copy import Body, CopyIn, CopyInStr, CopyOut
+from rumpfs.base.copy import Body, CopyIn, CopyInStr, CopyOut, Request
 from rumpfs.base.errors import VfsError
-from rumpfs.kern.descrip import VnodeFile
 from rumpfs.kern.mount_update import mount_getargs, mount_update
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.mount import Mount, MountArgs, Vfs
 from rumpfs.vfs.namei import namei
-from rumpfs.vfs.vnode import VDIR, Vnode, knote, vref, vrele
+from rumpfs.vfs.vnode import VDIR, Vnode, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.kern.kernel import Kernel
@@ -63,7 +62,7 @@ def _mount(p: Proc, covered: Vnode, type_: int, path: int, flags: int, data: int
     vfs = _vfs(p)
     op = covered.v_mount.mnt_op
     if not flags & (MNT_UPDATE | MNT_GETARGS):
-        op = vfs.fstype((yield CopyInStr(type_, VFS_NAMELEN)))
+        op = vfs.fstype((yield from _fstype(type_)))
     args = None
     if data:
         least = EXPORT_ARGS30_SIZE if flags & MNT_UPDATE else 0
@@ -83,17 +82,30 @@ def _mount(p: Proc, covered: Vnode, type_: int, path: int, flags: int, data: int
     if flags & MNT_EXPORTED:
         raise VfsError(errno.EINVAL)
     flags &= MNT_BASIC_FLAGS | MNT_FORCE | MNT_IGNORE
-    mp = yield from op.mount(vfs, MountArgs(p, flags & ~MNT_FORCE, args, path))
+    mp = yield from op.mount(vfs, MountArgs(p, flags, args, path))
     try:
         again = yield CopyInStr(path, PATH_MAX)
-        if namei(p, again) is not covered or covered.v_mountedhere is not None:
-            raise VfsError(errno.EBUSY)
+        if namei(p, again) is not covered:
+            raise VfsError(errno.EINVAL)
     except BaseException:
         mp.unmount(MNT_FORCE)
         raise
     vfs.enter(mp, covered, p.cred)
     _move_directories(p.kernel, covered, mp.mnt_root)
     return 0
+
+
+def _fstype(type_: int) -> Generator[Request, Any, bytes]:
+    """Return the name of a type; what is no string may be a number (mount_get_vfsops). Errors: ENODEV."""
+    try:
+        name: bytes = yield CopyInStr(type_, VFS_NAMELEN)
+    except VfsError as error:
+        if error.errno not in (errno.EFAULT, errno.ENAMETOOLONG):
+            raise
+        if type_ not in MOUNTCOMPATNAMES:
+            raise VfsError(errno.ENODEV) from None
+        name = MOUNTCOMPATNAMES[type_]
+    return name
 
 
 def _move_directories(kernel: Kernel, old: Vnode, new: Vnode) -> None:
@@ -107,28 +119,18 @@ def _move_directories(kernel: Kernel, old: Vnode, new: Vnode) -> None:
 
 @syscall("unmount")
 def sys_unmount(p: Proc, path: bytes, flags: int) -> int:
-    """Unmount a file system. Errors: EPERM, those of namei; EINVAL (no mount point, the root), EBUSY."""
+    """Unmount a file system, with MNT_FORCE even when it is in use.
+
+    Errors: those of namei, which does not follow a link at the end; EPERM; EINVAL: no root of a mount; those
+    of `Vfs.dounmount`.
+    """
     vp = namei(p, path, False)
     if p.cred.euid:
         raise VfsError(errno.EPERM)
     if vp is not vp.v_mount.mnt_root:
         raise VfsError(errno.EINVAL)
-    vfs = _vfs(p)
-    was_root = vp is vfs.rootvnode
-    vfs.dounmount(vp.v_mount, flags)
-    _revoke(p.kernel, vp.v_mount)
-    if was_root:
-        _move_directories(p.kernel, vp, vfs.rootvnode)
+    _vfs(p).dounmount(vp.v_mount, flags)
     return 0
-
-
-def _revoke(kernel: Kernel, mp: Mount) -> None:
-    """Tell who watches files of a mount that it is gone (vfs_vnode.c: vgone)."""
-    for p in kernel.procs.values():
-        for fd in list(p.fd.knotes):
-            fp = p.fd.files[fd]
-            if isinstance(fp, VnodeFile) and fp.f_vnode.v_mount is mp:
-                knote(fp.f_vnode, NOTE_REVOKE)
 
 
 @syscall("statvfs1")

@@ -62,22 +62,26 @@ def _mknod(p: Proc, at: Vnode | None, path: bytes, mode: int, rdev: int) -> int:
     return 0
 
 
-def _check_mknod(p: Proc) -> None:
-    if p.cred.euid:
+def _check_mknod(p: Proc, mode: int) -> None:
+    """Let only the superuser make anything but a FIFO, as POSIX has it."""
+    if p.cred.euid and mode & S_IFMT != S_IFIFO:
         raise VfsError(errno.EPERM)
 
 
 @syscall("__mknod50")
 def sys_mknod(p: Proc, path: bytes, mode: int, dev: int) -> int:
-    """Make a device, a FIFO or a file. Errors: EPERM, those of mkdir; EINVAL (type, device number)."""
-    _check_mknod(p)
+    """Make a device, a FIFO or a file.
+
+    Errors: EPERM (no FIFO), those of mkdir; EINVAL (type, device number).
+    """
+    _check_mknod(p, mode)
     return _mknod(p, None, path, mode, dev)
 
 
 @syscall("mknodat")
 def sys_mknodat(p: Proc, fd: int, path: bytes, mode: int, dev: int) -> int:
     """Make a device, a FIFO or a file. Errors: EPERM, EBADF, those of mknod."""
-    _check_mknod(p)
+    _check_mknod(p, mode)
     return _mknod(p, _start(p, fd, path), path, mode, dev)
 
 
@@ -136,6 +140,7 @@ def _link(p: Proc, vp: Vnode, at: Vnode | None, path: bytes) -> int:
         raise VfsError(errno.EPERM)
     if nd.dvp.v_mount is not vp.v_mount:
         raise VfsError(errno.EXDEV)
+    p.kernel.extensions.check_link(p.cred, vp)
     nd.dvp.link(nd.name, vp, p.cred)
     knote(nd.dvp, NOTE_WRITE)
     knote(vp, NOTE_LINK)
@@ -144,7 +149,10 @@ def _link(p: Proc, vp: Vnode, at: Vnode | None, path: bytes) -> int:
 
 @syscall("link")
 def sys_link(p: Proc, path: bytes, link: bytes) -> int:
-    """Give a file a further name. Errors: those of namei and mkdir; EPERM (directory), EXDEV, EMLINK."""
+    """Give a file a further name.
+
+    Errors: those of namei and mkdir; EPERM (directory), EXDEV; those of `Extensions.check_link`; EMLINK.
+    """
     return _link(p, namei(p, path), None, link)
 
 
@@ -211,8 +219,8 @@ def _rename(p: Proc, fat: Vnode | None, fpath: bytes, tat: Vnode | None, tpath: 
     """Move a name (do_sys_renameat, genfs_rename.c).
 
     Errors, in this order: those of `namei_delete` for the source; EINVAL: ``.`` or ``..``; those of
-    `namei_rename` for the target; EISDIR: ``.``; EINVAL: ``..``; EXDEV; those of `_check_rename`; those of
-    the file system.
+    `namei_rename` for the target; EISDIR: ``.``; EINVAL: ``..``; EXDEV; EBUSY: something is mounted on
+    one of the directories; those of `_check_rename`; those of the file system.
     """
     source = namei_delete(p, fpath, fat)
     if source.name in (b".", b".."):
@@ -222,6 +230,8 @@ def _rename(p: Proc, fat: Vnode | None, fpath: bytes, tat: Vnode | None, tpath: 
         raise VfsError(errno.EISDIR if target.name == b"." else errno.EINVAL)
     if source.dvp.v_mount is not target.dvp.v_mount:
         raise VfsError(errno.EXDEV)
+    if source.dvp.v_mountedhere is not None or target.dvp.v_mountedhere is not None:
+        raise VfsError(errno.EBUSY)
     _check_rename(source, target)
     if source.vp is not target.vp:
         source.dvp.rename(source.name, source.vp, target.dvp, target.name, target.vp, p.cred)
@@ -248,19 +258,19 @@ def _knote_rename(source: Nameidata, target: NewName) -> None:
 def _check_rename(source: Nameidata, target: NewName) -> None:
     """Check what both names are.
 
-    Errors: ENOTDIR, EISDIR: they do not go together; EINVAL: a directory would get below itself; ENOTEMPTY:
-    a directory would replace one that it lies in.
+    Errors, in the order of sys/miscfs/genfs/genfs_rename.c: EINVAL: a directory would get below itself;
+    ENOTEMPTY: the source lies in what it would replace; ENOTDIR, EISDIR: they do not go together.
     """
     fvp, tvp = source.vp, target.vp
+    if fvp.v_type == VDIR and below(target.dvp, fvp):
+        raise VfsError(errno.EINVAL)
     if tvp is not None:
+        if tvp is source.dvp:
+            raise VfsError(errno.ENOTEMPTY)
         if fvp.v_type == VDIR != tvp.v_type:
             raise VfsError(errno.ENOTDIR)
         if fvp.v_type != VDIR == tvp.v_type:
             raise VfsError(errno.EISDIR)
-    if fvp.v_type == VDIR and below(target.dvp, fvp):
-        raise VfsError(errno.EINVAL)
-    if tvp is not None and tvp.v_type == VDIR and below(source.dvp, tvp):
-        raise VfsError(errno.ENOTEMPTY)
 
 
 @syscall("rename")

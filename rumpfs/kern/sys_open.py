@@ -107,6 +107,8 @@ def _open_waiting(p: Proc, vp: Vnode, flags: int, flag: int) -> Generator[Reques
             waiting = lock_file(p, fp, how)
             if waiting is not None:
                 yield from waiting
+                if vp.v_mount.mnt_gone:
+                    raise VfsError(errno.ENXIO)
         return p.fd.alloc(fp, cloexec=bool(flags & O_CLOEXEC))
     except BaseException:
         fp.close()
@@ -117,7 +119,12 @@ def _open_fifo(vp: Vnode, flag: int) -> Generator[Request, Any, FifoFile]:
     fifo = vp.fifo()
     waiting = fifo.fifo_open(flag)
     if waiting is not None:
-        yield from waiting
+        waited_for = vp.v_mount.mnt_fifos
+        waited_for.append(fifo)
+        try:
+            yield from waiting
+        finally:
+            waited_for.remove(fifo)
     return FifoFile(vp, flag, fifo)
 
 

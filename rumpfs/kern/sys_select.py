@@ -6,9 +6,9 @@ again when one was woken. Signal masks are fetched and mean nothing, since a cli
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Generator, Iterable
+from struct import Struct
 from typing import Any, Final
 
 from rumpfs.abi import errno
@@ -21,15 +21,13 @@ from rumpfs.abi.poll import (
     POLLRDNORM,
     POLLWRNORM,
 )
+from rumpfs.abi.time import TIMESPEC, TIMEVAL
 from rumpfs.base.clock import Timespec
 from rumpfs.base.copy import Body, CopyIn, CopyOut, Request, Sleep
 from rumpfs.base.errors import VfsError
 from rumpfs.base.waitq import WaitQueue
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
-
-_timespec = struct.Struct("<qq")
-_timeval = struct.Struct("<qi4x")
 
 SIGSET_SIZE: Final = 16
 INFTIM: Final = -1  # sys/sys/poll.h
@@ -56,11 +54,11 @@ def deadline_of(timeout: Timespec | None) -> float | None:
     return time.monotonic() + seconds + nanoseconds / 1e9
 
 
-def fetch_timeout(addr: int) -> Generator[Request, Any, Timespec | None]:
+def fetch_timeout(addr: int, codec: Struct = TIMESPEC) -> Generator[Request, Any, Timespec | None]:
     """Fetch a struct timespec; None for a NULL pointer. Errors: EFAULT."""
     if not addr:
         return None
-    seconds, nanoseconds = _timespec.unpack((yield CopyIn(addr, _timespec.size)))
+    seconds, nanoseconds = codec.unpack((yield CopyIn(addr, codec.size)))
     return seconds, nanoseconds
 
 
@@ -131,9 +129,9 @@ def sys_poll(p: Proc, fds: int, nfds: int, timeout: int) -> Body:
 
 
 @syscall("__pollts50", raw=True)
-def sys_pollts(p: Proc, fds: int, nfds: int, ts: int, mask: int) -> Body:
+def sys_pollts(p: Proc, fds: int, nfds: int, ts: int, mask: int, codec: Struct = TIMESPEC) -> Body:
     """Wait for events, for the time `ts` or (NULL) for ever. Errors: EFAULT, those of `_poll`."""
-    timeout = yield from fetch_timeout(ts)
+    timeout = yield from fetch_timeout(ts, codec)
     if mask:
         yield CopyIn(mask, SIGSET_SIZE)
     return (yield from _poll(p, fds, nfds, timeout))
@@ -196,19 +194,21 @@ def _select_set(p: Proc, fds: int, events: int, queues: set[WaitQueue]) -> int:
 
 
 @syscall("__select50", raw=True)
-def sys_select(p: Proc, nd: int, in_: int, ou: int, ex: int, tv: int) -> Body:
+def sys_select(p: Proc, nd: int, in_: int, ou: int, ex: int, tv: int, codec: Struct = TIMEVAL) -> Body:
     """Wait for files, for the time `tv` or (NULL) for ever. Errors: EFAULT, those of `_select`."""
     timeout = None
     if tv:
-        seconds, microseconds = _timeval.unpack((yield CopyIn(tv, _timeval.size)))
+        seconds, microseconds = codec.unpack((yield CopyIn(tv, codec.size)))
         timeout = seconds, microseconds * 1000
     return (yield from _select(p, nd, (in_, ou, ex), timeout))
 
 
 @syscall("__pselect50", raw=True)
-def sys_pselect(p: Proc, nd: int, in_: int, ou: int, ex: int, ts: int, mask: int) -> Body:
+def sys_pselect(
+    p: Proc, nd: int, in_: int, ou: int, ex: int, ts: int, mask: int, codec: Struct = TIMESPEC
+) -> Body:
     """Wait for files, for the time `ts` or (NULL) for ever. Errors: EFAULT, those of `_select`."""
-    timeout = yield from fetch_timeout(ts)
+    timeout = yield from fetch_timeout(ts, codec)
     if mask:
         yield CopyIn(mask, SIGSET_SIZE)
     return (yield from _select(p, nd, (in_, ou, ex), timeout))

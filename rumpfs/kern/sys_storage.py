@@ -1,26 +1,20 @@
-"""What a file's storage is told: to be synced, allocated, given back; advice; quotas.
+"""What a file's storage is told: to be synced, allocated, given back; advice.
 
-NetBSD: vfs_syscalls.c, sys_descrip.c, vfs_quotactl.c.
+NetBSD: vfs_syscalls.c, sys_descrip.c.
 """
 
 from __future__ import annotations
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FDATASYNC, FFILESYNC, FWRITE, POSIX_FADV_NOREUSE, POSIX_FADV_NORMAL
-from rumpfs.abi.limits import PATH_MAX
-from rumpfs.base.copy import Body, CopyIn, CopyInStr
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import VnodeFile
 from rumpfs.kern.pipe import PipeFile
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
-from rumpfs.vfs.namei import namei
 from rumpfs.vfs.vnode import VDIR, Vnode
 
 OFF_MAX = 2**63 - 1
-#: size of struct quotactl_args, and its commands: QUOTACTL_STAT up to QUOTACTL_QUOTAOFF (sys/sys/quotactl.h)
-QUOTACTL_ARGS = 48
-QUOTACTL_MAX = 13
 
 
 @syscall("fsync_range")
@@ -97,14 +91,3 @@ def _fadvise(p: Proc, fd: int, offset: int, length: int, advice: int) -> None:
         raise VfsError(errno.ESPIPE if isinstance(fp, PipeFile) else errno.EOPNOTSUPP)
     if not POSIX_FADV_NORMAL <= advice <= POSIX_FADV_NOREUSE:
         raise VfsError(errno.EINVAL)
-
-
-@syscall("__quotactl", raw=True)
-def sys_quotactl(p: Proc, path: int, args: int) -> Body:
-    """Manage quotas, which no file system here has.
-
-    Errors: EFAULT, those of namei, EINVAL (command), EOPNOTSUPP.
-    """
-    op = int.from_bytes((yield CopyIn(args, QUOTACTL_ARGS))[:4], "little")
-    namei(p, (yield CopyInStr(path, PATH_MAX)))
-    raise VfsError(errno.EINVAL if op > QUOTACTL_MAX else errno.EOPNOTSUPP)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from types import GeneratorType
 from typing import Any, TypeAlias
 
@@ -34,9 +35,9 @@ def syscall(*names: str, raw: bool = False) -> Callable[[Callable[..., Any]], Ca
     return enter
 
 
-def body_of(name: str) -> Callable[..., Any] | None:
-    """Return the body that was entered for a call; None when it is not provided."""
-    entered = _bodies.get(name)
+def body_of(row: Syscall) -> Callable[..., Any] | None:
+    """Return the body that was entered for a call, or for what it is like; None when it is not provided."""
+    entered = _bodies.get(row.like.name if row.like is not None else row.name)
     return None if entered is None else entered[0]
 
 
@@ -61,8 +62,13 @@ class Sysent:
         fetch = [i for i, kind in enumerate(kinds) if kind in (PATH, IN)]
         store = kinds.index(OUT) if OUT in kinds else -1
         self.run: Handler = body
+        codec = row.like.codec if row.like is not None else None
         if raw:
+            if codec is not None:
+                self.run = partial(body, codec=codec)
             return
+        if codec is not None:
+            self.run = body = _converting(body, codec, kinds.index(IN) if store < 0 else -1)
         if store >= 0:
             self.run = _storing(body, store, counted=isinstance(args[store].size, str))
         if fetch and not self.path:
@@ -83,6 +89,18 @@ def _storing(body: Callable[..., Any], index: int, counted: bool) -> Handler:
         return Done(slots[index], data, data_length(data) if counted else 0)
 
     return store
+
+
+def _converting(body: Handler, codec: Callable[[bytes], bytes], index: int) -> Handler:
+    """Run `body` with another structure for argument `index`, or (-1) in place of its result."""
+    if index < 0:
+        return lambda p, *slots: codec(body(p, *slots))
+
+    def convert(p: Any, *args: Any) -> Any:
+        given = args[index]
+        return body(p, *args[:index], given and codec(given), *args[index + 1 :])
+
+    return convert
 
 
 def _fetching(run: Handler, fetch: list[tuple[int, Any, bool]]) -> Handler:
@@ -106,6 +124,7 @@ def sysent(components: set[str]) -> list[Sysent | None]:
     """Return the table by number for a kernel with `components` (``kern``, ``vfs``); None is ENOSYS."""
     table: list[Sysent | None] = [None] * NSYSENT
     for row in SYSCALLS:
-        if row.name in _bodies and row.component in components:
-            table[row.number] = Sysent(row, *_bodies[row.name])
+        entered = _bodies.get(row.like.name if row.like is not None else row.name)
+        if entered is not None and row.component in components:
+            table[row.number] = Sysent(row, *entered)
     return table

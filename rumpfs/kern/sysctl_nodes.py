@@ -1,7 +1,6 @@
 """The nodes of the sysctl tree (NetBSD: init_sysctl_base.c, init_sysctl.c, kern_clock.c, vfs_init.c).
 
-What stands for a limit that this kernel does not have in the same way (kern.maxvnodes: memory bounds the
-vnodes) can be read, and not set.
+Limits that this kernel does not have in the same way can be read, and not set.
 """
 
 from __future__ import annotations
@@ -30,14 +29,15 @@ from rumpfs.abi.sysctl import (
 from rumpfs.base.clock import boottime
 from rumpfs.base.errors import VfsError
 from rumpfs.kern.descrip import MAXFILES
+from rumpfs.kern.msgbuf import MSGBUFSIZE
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.sys_resource import MAXPROC
-from rumpfs.kern.sysctl import Node, Row, Steps, SysctlRequest, answer
+from rumpfs.kern.sysctl import Node, Row, Steps, SysctlRequest, Value, answer
 from rumpfs.kern.sysctl_proc import sysctl_doeproc
+from rumpfs.vfs.vcache import MAXVNODES
 
 HZ: Final = 100  # sys/conf/param.c
 TICKADJ: Final = 40
-MAXVNODES: Final = 778  # sys/sys/param.h: NVNODE with rump's 32 users
 PHYSMEM: Final = 512 << 20  # rump's emul.c: 512 * 256 pages; what hw.physmem is without a limit
 ARANDOM_MAX: Final = 256  # subr_cprng.c: sysctl_kern_arnd
 
@@ -91,6 +91,22 @@ def _physmem(p: Proc) -> int:
     return min(_physmem64(p), 0xFFFFFFFF)
 
 
+def _maxvnodes(p: Proc) -> int:
+    return MAXVNODES if p.kernel.vfs is None else p.kernel.vfs.vcache.maxvnodes
+
+
+def _set_maxvnodes(p: Proc, value: Value) -> None:
+    """Set how many vnodes are kept. Errors: EINVAL: none; EOPNOTSUPP: there is no vfs."""
+    assert isinstance(value, int)
+    if p.kernel.vfs is None:
+        raise VfsError(errno.EOPNOTSUPP)
+    p.kernel.vfs.vcache.set_maxvnodes(value)
+
+
+def _msgbuf(p: Proc) -> bytes:
+    return p.kernel.msgbuf.content()
+
+
 def _maxtypenum(p: Proc) -> int:
     return 0 if p.kernel.vfs is None else len(p.kernel.vfs.types)
 
@@ -126,7 +142,8 @@ KERN: Final = (
     _kern(sysctl.KERN_OSRELEASE, b"osrelease", _STRING, b"Its release", version.OSRELEASE),
     _kern(sysctl.KERN_OSREV, b"osrevision", _CONST, b"Its release as a number", version.OSREVISION),
     _kern(sysctl.KERN_VERSION, b"version", _STRING, b"Version of the kernel", version.VERSION),
-    _kern(sysctl.KERN_MAXVNODES, b"maxvnodes", _INT, b"Highest number of vnodes", MAXVNODES),
+    Row((CTL_KERN, sysctl.KERN_MAXVNODES), b"maxvnodes", _INT | _WRITE, b"Vnodes kept without a user",
+        _maxvnodes, set=_set_maxvnodes),
     _kern(sysctl.KERN_MAXPROC, b"maxproc", _INT, b"Highest number of processes", MAXPROC),
     _kern(sysctl.KERN_MAXFILES, b"maxfiles", _INT, b"Highest number of open files", MAXFILES),
     _kern(sysctl.KERN_ARGMAX, b"argmax", _CONST, b"Bytes that execve(2) passes on at most", limits.ARG_MAX),
@@ -152,6 +169,7 @@ KERN: Final = (
     _kern(sysctl.KERN_LOGIN_NAME_MAX, b"login_name_max", _CONST, b"Length of a login name, with its NUL",
           limits.LOGIN_NAME_MAX),
     Row((CTL_KERN, sysctl.KERN_PROC2), b"proc2", _NODE, b"Processes", func=sysctl_doeproc),
+    Row((CTL_KERN, sysctl.KERN_MSGBUF), b"msgbuf", _STRUCT, b"What the kernel printed", _msgbuf, MSGBUFSIZE),
     _kern(sysctl.KERN_MAXPHYS, b"maxphys", _CONST, b"Bytes of a raw transfer at most", limits.MAXPHYS),
     _kern(sysctl.KERN_MONOTONIC_CLOCK, b"monotonic_clock", _CONST, b"Version of the monotonic clock", 200112),
     Row((CTL_KERN, sysctl.KERN_URND), b"urandom", _INT, b"A random number", _urandom),
@@ -174,6 +192,11 @@ HW: Final = (
     Row((CTL_HW, sysctl.HW_PHYSMEM64), b"physmem64", _QUAD, b"Bytes of memory", _physmem64),
     Row((CTL_HW, sysctl.HW_USERMEM64), b"usermem64", _QUAD, b"Bytes of memory for processes", _physmem64),
     Row((CTL_HW, sysctl.HW_NCPUONLINE), b"ncpuonline", _INT, b"Number of processors that run", _ncpu),
+)
+
+VM: Final = (
+    Row((sysctl.CTL_VM, sysctl.VM_LOADAVG), b"loadavg", _STRUCT, b"Load of the last 1, 5 and 15 minutes",
+        sysctl.LOADAVG.pack(0, 0, 0, sysctl.FSCALE)),
 )
 
 #: what comes with the file systems

@@ -29,6 +29,8 @@ _sysresp = wire.SYSRESP_FRAME.pack
 JOIN_MAX = 16384
 #: bytes of output that a client may leave unread before its calls wait
 BACKLOG_MAX = 4 << 20
+#: calls of a client that may be under way (sys/sys/lwp.h has 2048 lwps for all)
+CALLS_MAX = 16384
 #: how often a call that is being aborted may go on asking before it is dropped
 ABORT_TRIES = 16
 
@@ -74,24 +76,32 @@ class Calls:
         conn: takes what goes out.
         p: the process.
         flush: sends what is in `conn.out`.
+
+    Attributes:
+        bulk: bytes of large answers that are in the output; 0 again when all has been sent.
     """
 
-    __slots__ = ("_fetches", "_paths", "conn", "deferred", "flush", "hub", "out", "p", "pending", "sysent")
+    __slots__ = (
+        "_fetches", "_paths", "_raised", "bulk", "conn", "deferred", "flush", "hub", "out", "p", "pending",
+    )  # fmt: skip
 
     def __init__(self, hub: Hub, conn: ServerConnection, p: Proc, flush: Callable[[], None]) -> None:
         self.hub = hub
         self.flush = flush
+        self.bulk = 0
         self.conn = conn
         self.out = conn.out
         self.p = p
-        self.sysent = p.kernel.sysent
         # by number of the copy request: calls that want only their path (reqno, call, other slots),
         # and pieces of what pending calls want (call, offset or -1 for all of it, length)
         self._paths: dict[int, tuple[int, Sysent, tuple[Any, ...]]] = {}
         self._fetches: dict[int, tuple[Pending, int, int]] = {}
         self.pending: set[Pending] = set()
+        self._raised: set[int] = set()  # signals that are in the output
         p.running = self.__len__
-        self.deferred: list[Pending] = []  # wait until the output has drained
+        p.psignal = self.psignal
+        # what goes on with a value, or an error, when the output has drained
+        self.deferred: list[tuple[Pending, Any, VfsError | None]] = []
 
     def __len__(self) -> int:
         return len(self._paths) + len(self.pending)
@@ -102,7 +112,7 @@ class Calls:
         """Run a system call, as far as it goes."""
         reqno, number, args = event
         try:
-            sysent = self.sysent[number]
+            sysent = self.p.sysent[number]
             slots = sysent.unpack(args)  # type: ignore[union-attr]
         except (IndexError, AttributeError):
             self.fail(reqno, errno.ENOSYS)
@@ -112,7 +122,9 @@ class Calls:
             return
         assert sysent is not None
         if sysent.path:
-            if slots[0]:
+            if len(self._paths) >= CALLS_MAX:
+                self.fail(reqno, errno.EAGAIN)
+            elif slots[0]:
                 self._paths[self.conn.copyin(slots[0], PATH_MAX, True)] = reqno, sysent, slots[1:]
             else:
                 self.fail(reqno, errno.EFAULT)
@@ -127,6 +139,9 @@ class Calls:
                 self.out.append(_sysresp(48, reqno, 1, 1, 0, 0, result, 0))
             elif type(result) is Done or type(result) is tuple:
                 self.answer(reqno, result)
+            elif len(self.pending) >= CALLS_MAX:
+                result.close()
+                self.fail(reqno, errno.EAGAIN)
             else:
                 pending = Pending(self, reqno, result)
                 self.pending.add(pending)
@@ -139,6 +154,17 @@ class Calls:
         except Exception:
             log.exception("%s failed unexpectedly", sysent.name)
             self.fail(reqno, errno.EIO)
+
+    def psignal(self, signo: int) -> bool:
+        """Send the client a signal, unless one of that number has not gone out yet: then return False."""
+        if not self.out:
+            self._raised.clear()
+        if signo in self._raised:
+            return False
+        self._raised.add(signo)
+        self.conn.raise_(signo)
+        self.hub.ready.append(self.flush)
+        return True
 
     def fail(self, reqno: int, number: int) -> None:
         """Answer a call with an errno."""
@@ -160,6 +186,8 @@ class Calls:
                     self.fail(reqno, errno.EFAULT)
             elif self._copyout(addr, data):
                 self.out.append(response)
+                if self.bulk > BACKLOG_MAX:
+                    self.flush()
             else:
                 self.fail(reqno, errno.EFAULT)
         else:
@@ -173,6 +201,7 @@ class Calls:
                 return False
             self.out.append(self.conn.copyout(addr, length))
             self.out.extend(pieces)
+            self.bulk += length
         return True
 
     # --- pending calls ----------------------------------------------------------------------------
@@ -225,9 +254,15 @@ class Calls:
             self.drive(pending, buffer)
 
     def drive(self, pending: Pending, value: Any, error: VfsError | None = None) -> None:
-        """Resume a pending call with what it waited for, until it waits again or is done."""
+        """Resume a pending call with what it waited for, until it waits again or is done.
+
+        While the client leaves much output unread, none goes on.
+        """
         body = pending.body
         pending.awake()
+        if self.bulk > BACKLOG_MAX:
+            self.deferred.append((pending, value, error))
+            return
         try:
             while True:
                 request = body.send(value) if error is None else body.throw(error)
@@ -235,8 +270,9 @@ class Calls:
                 if type(request) is CopyOut:
                     if not self._copyout(request.addr, request.data):
                         error = VfsError(errno.EFAULT)
-                    elif sum(map(len, self.out)) > BACKLOG_MAX:
-                        self.deferred.append(pending)
+                    elif self.bulk > BACKLOG_MAX:
+                        self.deferred.append((pending, None, None))
+                        self.flush()
                         return
                 elif type(request) is Raise:
                     self.conn.raise_(request.signo)
@@ -293,9 +329,10 @@ class Calls:
 
     def drained(self) -> None:
         """The output has gone out: resume the calls that waited for it."""
+        self.bulk = 0
         waiting, self.deferred = self.deferred, []
-        for pending in waiting:
-            self.drive(pending, None)
+        for pending, value, error in waiting:
+            self.drive(pending, value, error)
 
     def hang_up(self) -> None:
         """The client is gone, but may still read: its copies fail with EFAULT, its sleeps with EINTR."""

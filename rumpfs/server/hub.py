@@ -39,6 +39,8 @@ class Hub:
         self.awake = 0
         self.ready: deque[Callable[[], None]] = deque()
         self.nursery: trio.Nursery | None = None
+        self._alarm: tuple[float, trio.CancelScope] | None = None  # when the kernel's callouts are run next
+        kernel.callouts.changed = self._rearm
 
     def run_ready(self) -> None:
         """Resume the calls whose event came, and those that they wake in their turn."""
@@ -66,6 +68,21 @@ class Hub:
 
         self.spawn(timer)
         return scope
+
+    def _rearm(self) -> None:
+        """See to it that the kernel's next callout is run in time."""
+        deadline = self.kernel.callouts.deadline
+        if self._alarm is not None:
+            if self._alarm[0] == deadline:
+                return
+            self._alarm[1].cancel()
+            self._alarm = None
+        if deadline is not None:
+            self._alarm = deadline, self.at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._alarm = None
+        self.kernel.callouts.run(time.monotonic())
 
 
 async def _guarded(task: Callable[[], Awaitable[None]]) -> None:

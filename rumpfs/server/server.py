@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -34,10 +35,14 @@ class Server:
     Args:
         kernel: a booted kernel.
         url: ``unix://PATH`` or ``tcp://ADDRESS:PORT/``.
+        session: makes the session of a client.
     """
 
-    def __init__(self, kernel: Kernel, url: str) -> None:
+    def __init__(
+        self, kernel: Kernel, url: str, session: Callable[[Hub, socket.socket, str], Session] = Session
+    ) -> None:
         self.kernel = kernel
+        self._session = session
         self.url = url
         self.hub = Hub(kernel, self.halt)
         self._listener: socket.socket | None = None
@@ -151,7 +156,7 @@ class Server:
             sock.setblocking(False)
             if self._admit(sock):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SNDBUF)
-                nursery.start_soon(Session(self.hub, sock, f"client {sock.fileno()}").run)
+                nursery.start_soon(self._session(self.hub, sock, f"client {sock.fileno()}").run)
             else:
                 sock.close()
 

@@ -12,7 +12,7 @@ import trio
 from rumpfs.abi import errno
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
-from rumpfs.server.calls import Calls
+from rumpfs.server.calls import BACKLOG_MAX, Calls
 from rumpfs.server.hub import Hub
 from rumpfs.sysproxy import wire
 from rumpfs.sysproxy.connection import ServerConnection
@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 #: how often an only client is given the processor before the session waits in trio: a round trip is then
 #: one context switch instead of a turn of the event loop
 SPINS = 10
-#: batches between checkpoints, so that a busy client starves nobody
+#: calls between checkpoints, so that a busy client starves nobody
 TURNS = 32
+#: calls that came at once and are made at once; the others of such a batch wait for a checkpoint
+BATCH_MAX = 512
 #: calls that may wait behind output that the client does not read
 QUEUE_MAX = 4096
 IOV_MAX = 1024
@@ -83,15 +85,18 @@ class Session:
                     continue
                 if size == 0:
                     break
-                self.handle(receive(view[:size]))
+                events = receive(view[:size])
+                self.handle(events)
                 if self.conn.closing:
                     break
-                turns += 1
+                turns += len(events)
                 if turns >= TURNS:
                     turns = 0
                     await trio.lowlevel.checkpoint()
                 if len(self._queued) >= QUEUE_MAX:
                     await self._wait_for_room()
+            while self._queued and self.blocked and not self.dead:
+                await self._wait_for_room()  # what it said before it went is done
         except RemoteProtocolError as error:
             log.warning("%s: %s; connection closed", self.peer, error)
         except Exception:
@@ -133,6 +138,10 @@ class Session:
     def handle(self, events: list[ServerEvent]) -> None:
         """Do what the client said, and send what came of it."""
         calls = self.calls
+        if len(events) > BATCH_MAX and calls is not None and not self.blocked:
+            self.handle(events[:BATCH_MAX])
+            self.pause()
+            events = events[BATCH_MAX:]
         for event in events:
             if self._over:
                 break
@@ -205,18 +214,28 @@ class Session:
 
     # --- output -----------------------------------------------------------------------------------
 
+    def pause(self) -> None:
+        """Let the other clients have their turn before this one's next call."""
+        if not self.blocked:
+            self.blocked = True
+            self.hub.spawn(self._drain)
+
     def flush(self) -> None:
         """Send what is to go out; what does not fit is sent by a task of its own."""
         out = self.conn.out
         if not out or self.blocked:
             return
+        calls = self.calls
         if self._send(out):
-            if self.dead or self.calls is None or not self.calls.deferred:
+            if self.dead or calls is None:
+                return
+            much = calls.bulk > BACKLOG_MAX
+            calls.bulk = 0
+            if not (much or calls.deferred):
                 return
         else:
             out[:] = [piece if type(piece) is bytes else bytes(piece) for piece in out]
-        self.blocked = True
-        self.hub.spawn(self._drain)
+        self.pause()
 
     def _send(self, out: list[Buffer]) -> bool:
         """Send as much as fits; whether everything did."""

@@ -81,12 +81,16 @@ class FrameReader:
 
 
 class ServerConnection:
-    """A server's end: what a client may say in which state, and the numbers of the server's own requests."""
+    """A server's end: what a client may say in which state, and the numbers of the server's own requests.
+
+    Args:
+        max_frame: longest frame of the client that is accepted.
+    """
 
     __slots__ = ("_next", "_reader", "closing", "established", "in_exec", "out")
 
-    def __init__(self) -> None:
-        self._reader = FrameReader(wire.MAX_CLIENT_FRAME)
+    def __init__(self, max_frame: int = wire.MAX_CLIENT_FRAME) -> None:
+        self._reader = FrameReader(max_frame)
         self._next = 0
         self.established = False
         self.in_exec = False

@@ -1,4 +1,7 @@
-"""What is behind a descriptor whose file was revoked (NetBSD: miscfs/deadfs/dead_vnops.c)."""
+"""What is left of a file that was revoked, or whose file system is gone (NetBSD: miscfs/deadfs/dead_vnops.c).
+
+A descriptor of it stays open; who has it as a directory finds nothing there any more.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.mount import Mount, VfsOps
-from rumpfs.vfs.vnode import VBAD, VCHR, SetAttr, Vattr, Vnode
+from rumpfs.vfs.vnode import VBAD, VCHR, VDIR, SetAttr, Vattr, Vnode
 
 
 class _DeadOps(VfsOps):
@@ -47,6 +50,13 @@ class DeadVnode(Vnode):
         """Fail. Errors: EBADF."""
         raise VfsError(errno.EBADF)
 
+    def lookup(self, name: bytes) -> None:
+        """Find nothing (dead_lookup)."""
+
+    def open(self, flags: int, cred: Cred) -> None:
+        """Fail. Errors: ENXIO."""
+        raise VfsError(errno.ENXIO)
+
     def read(self, offset: int, length: int) -> Data:
         """Return nothing for what was a character device. Errors: EIO."""
         if not self._tty:
@@ -60,3 +70,7 @@ class DeadVnode(Vnode):
     def ioctl(self, command: int, data: bytes) -> bytes:
         """Fail. Errors: EBADF."""
         raise VfsError(errno.EBADF)
+
+
+# what a walk that goes up compares a directory with: the root of the mount that it is in
+DEAD_ROOTMOUNT.mnt_root = DeadVnode(VDIR)

@@ -39,6 +39,12 @@ class Listing:
         self._cookies = cookies
         self._ends = ends
 
+    def holds(self, offset: int, count: int) -> bool:
+        """Whether there are `count` bytes from cookie `offset` on."""
+        first = bisect_left(self._cookies, offset)
+        start = self._ends[first - 1] if first else 0
+        return bool(self._ends) and self._ends[-1] - start >= count
+
     def read(self, offset: int, count: int) -> tuple[bytes, int]:
         """Return whole entries from cookie `offset` on, at most `count` bytes, and the cookie to go on at."""
         first = bisect_left(self._cookies, offset)

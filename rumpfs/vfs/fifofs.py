@@ -22,12 +22,18 @@ class Fifo(Pipebuf):
         ropens, wopens: how often it was opened for reading and for writing.
     """
 
-    __slots__ = ("ropens", "wopens")
+    __slots__ = ("_revoked", "ropens", "wopens")
 
     def __init__(self) -> None:
         super().__init__()
         self.ropens = 0
         self.wopens = 0
+        self._revoked = 0
+
+    def revoke(self) -> None:
+        """Let who waits for the other side fail: the FIFO is taken away."""
+        self._revoked += 1
+        self.restart()
 
     def fifo_open(self, flag: int) -> Generator[Request, Any, None] | None:
         """Open an end; `close` undoes it (fifo_open).
@@ -43,7 +49,7 @@ class Fifo(Pipebuf):
             is closed again.
 
         Errors:
-            ENXIO: a writer with O_NONBLOCK, and there is no reader; EINTR.
+            ENXIO: a writer with O_NONBLOCK, and there is no reader; it was revoked meanwhile; EINTR.
         """
         if flag & (FREAD | FWRITE | O_NONBLOCK) == FWRITE | O_NONBLOCK and not self.readers:
             raise VfsError(errno.ENXIO)
@@ -58,14 +64,16 @@ class Fifo(Pipebuf):
 
     def _wait_open(self, flag: int) -> Generator[Request, Any, None]:
         """Wait until the other side is opened, even if it is closed again before the waiter runs."""
-        ropens, wopens = self.ropens, self.wopens
+        ropens, wopens, revoked = self.ropens, self.wopens, self._revoked
         try:
             if flag & FREAD:
-                while self.wopens == wopens:
+                while self.wopens == wopens and self._revoked == revoked:
                     yield Sleep(self.readable)
             else:
-                while self.ropens == ropens:
+                while self.ropens == ropens and self._revoked == revoked:
                     yield Sleep(self.writable)
+            if self._revoked != revoked:
+                raise VfsError(errno.ENXIO)
         except BaseException:
             self.close(flag)
             raise

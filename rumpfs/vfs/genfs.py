@@ -8,17 +8,19 @@ from __future__ import annotations
 from typing import Final
 
 from rumpfs.abi import errno
-from rumpfs.abi.stat import S_ISGID, S_ISTXT
+from rumpfs.abi.extattr import EXTATTR_NAMESPACE_SYSTEM, EXTATTR_NAMESPACES
+from rumpfs.abi.stat import (
+    S_ISGID,
+    S_ISTXT,
+    SF_APPEND,
+    SF_IMMUTABLE,
+    UF_APPEND,
+    UF_IMMUTABLE,
+)
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.cred import VWRITE, Cred
 from rumpfs.vfs.vnode import VBLK, VCHR, VDIR, Vnode
 
-# sys/sys/stat.h: flags of chflags(2)
-SF_SETTABLE: Final = 0xFFFF0000
-UF_IMMUTABLE: Final = 0x00000002
-UF_APPEND: Final = 0x00000004
-SF_IMMUTABLE: Final = 0x00020000
-SF_APPEND: Final = 0x00040000
 IMMUTABLE: Final = UF_IMMUTABLE | SF_IMMUTABLE
 APPEND: Final = UF_APPEND | SF_APPEND
 
@@ -76,3 +78,20 @@ def can_chflags(vtype: int, cred: Cred, uid: int, system: bool) -> None:
         return
     if cred.euid != uid or system or vtype in (VBLK, VCHR):
         raise VfsError(errno.EPERM)
+
+
+def can_extattr(vp: Vnode, attrnamespace: int, want: int, cred: Cred) -> None:
+    """Check that an extended attribute may be read (VREAD) or changed (VWRITE).
+
+    Errors:
+        EINVAL: there is no such namespace.
+        EPERM: the namespace is the superuser's.
+        those of `Vnode.access`: in the other one the permissions of the file count.
+    """
+    if attrnamespace not in EXTATTR_NAMESPACES.values():
+        raise VfsError(errno.EINVAL)
+    if cred.euid == 0:
+        return
+    if attrnamespace == EXTATTR_NAMESPACE_SYSTEM:
+        raise VfsError(errno.EPERM)
+    vp.access(want, cred)

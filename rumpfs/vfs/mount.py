@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_FORCE, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
+from rumpfs.abi.mount import MNT_FORCE, MNT_RDONLY, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
 from rumpfs.abi.stat import STATVFS, STATVFS_100, makedev
 from rumpfs.base.copy import CopyInStr, Request
 from rumpfs.base.errors import VfsError
@@ -16,10 +16,13 @@ from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.lockf import Advlocks
 from rumpfs.vfs.namecache import NameCache
 from rumpfs.vfs.specfs import Devsw
+from rumpfs.vfs.vcache import Vcache
 from rumpfs.vfs.vnode import Vnode, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.dev.etfs import EtfsEntry
+    from rumpfs.vfs.fifofs import Fifo
+    from rumpfs.vfs.quota import Quotas
 
 
 class StatVfs(NamedTuple):
@@ -43,8 +46,10 @@ class Mount:
 
     def __init__(self, op: VfsOps, flags: int) -> None:
         self.mnt_op = op
-        self.mnt_flag = flags
+        self.mnt_flag = flags & ~MNT_FORCE  # which is about mounting (MNT_OP_FLAGS)
         self.mnt_busy = 0  # uses of its vnodes (vref)
+        self.mnt_gone = False  # it was unmounted (IMNT_GONE)
+        self.mnt_fifos: list[Fifo] = []  # those that somebody waits to open
         self.mnt_vnodecovered: Vnode | None = None
         self.mnt_onto = b""
         self.mnt_from = b""
@@ -86,6 +91,24 @@ class Mount:
         """
         raise VfsError(errno.EOPNOTSUPP)
         yield
+
+    def extattrctl(
+        self, cmd: int, vp: Vnode | None, attrnamespace: int, name: bytes | None, cred: Cred
+    ) -> None:
+        """Start or stop extended attributes, or one of them (VFS_EXTATTRCTL).
+
+        Args:
+            cmd: EXTATTR_CMD_, or a command of the file system's own.
+            vp: the file that the command is about, if it is about one.
+            name: the attribute, if it is about one.
+
+        Errors: EOPNOTSUPP, EPERM; EINVAL: another command, or not its arguments; EBUSY, ENODATA, EEXIST, EIO.
+        """
+        raise VfsError(errno.EOPNOTSUPP)
+
+    def quotas(self) -> Quotas:
+        """Return the quotas (VFS_QUOTACTL). Errors: EOPNOTSUPP: there are none; EIO."""
+        raise VfsError(errno.EOPNOTSUPP)
 
     def _pack(self) -> tuple[Any, ...]:
         """Return the fields of struct statvfs."""
@@ -165,6 +188,12 @@ class Keys(Protocol):
     def remove_key(self, key: bytes) -> None:
         """Take a key out again."""
 
+    def add_node(self, name: bytes, mode: int, rdev: int) -> None:
+        """Make a device node in /dev, unless something has that name."""
+
+    def remove_node(self, name: bytes, rdev: int) -> None:
+        """Remove a device node from /dev, if it is still there."""
+
 
 class Vfs:
     """The mounts of one kernel, its file system types and its device drivers.
@@ -179,7 +208,10 @@ class Vfs:
         self.mountlist: list[Mount] = []
         self.devsw = Devsw()
         self.namecache = NameCache(memory)
+        self.vcache = Vcache(memory, self.namecache)
         self.advlocks = Advlocks()
+        #: takes the vnodes of a mount from everybody who uses them (vfs_mount.c: vflush with FORCECLOSE)
+        self.vflush: Callable[[Mount], None] = _nobody
         self.rootvnode: Vnode
         self.keys: Keys
 
@@ -245,21 +277,29 @@ class Vfs:
     def dounmount(self, mp: Mount, flags: int) -> None:
         """Unmount (vfs_mount.c: dounmount).
 
+        With MNT_FORCE what is in use is taken from its users, and nothing is synced before.
+
         Errors:
             EINVAL: the root file system.
-            EBUSY: files, working directories or mounts in it are in use, without MNT_FORCE.
+            EBUSY: something is mounted in it, or without MNT_FORCE files or directories of it are in use.
+            Those of the file system.
         """
         covered = mp.mnt_vnodecovered
         if covered is None:
             raise VfsError(errno.EINVAL)
-        if mp.mnt_busy and not flags & MNT_FORCE:
-            raise VfsError(errno.EBUSY)
         if any(
             below.mnt_vnodecovered is not None and below.mnt_vnodecovered.v_mount is mp
             for below in self.mountlist
         ):
             raise VfsError(errno.EBUSY)
+        if flags & MNT_FORCE:
+            self.vflush(mp)
+        elif mp.mnt_busy:
+            raise VfsError(errno.EBUSY)
+        elif not mp.mnt_flag & MNT_RDONLY:
+            mp.sync()
         mp.unmount(flags)
+        mp.mnt_gone = True
         if mp.mnt_root is self.rootvnode:
             self._set_root(covered)
         self.namecache.purge_mount(mp)
@@ -287,3 +327,7 @@ class Vfs:
         self.sync()
         if failed is not None:
             raise failed
+
+
+def _nobody(mp: Mount) -> None:
+    """A vfs without processes: nobody uses a mount."""

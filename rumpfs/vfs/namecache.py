@@ -30,7 +30,7 @@ class NameCache:
         self._names: OrderedDict[tuple[Vnode, bytes], Vnode | None] = OrderedDict()
         #: get((dvp, name), default) -> vnode, None for a name known to be absent, or the default
         self.get = self._names.get
-        memory.add_reclaimer(self._reclaim)
+        memory.add_reclaimer(self.reclaim)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -59,7 +59,8 @@ class NameCache:
         self._memory.credit(ENTRY + len(name))
         return ENTRY + len(name)
 
-    def _reclaim(self, nbytes: int) -> int:
+    def reclaim(self, nbytes: int) -> int:
+        """Forget the oldest names until so many bytes are free; return the bytes freed."""
         freed = 0
         while freed < nbytes and self._names:
             freed += self._drop()

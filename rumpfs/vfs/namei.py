@@ -11,7 +11,7 @@ from rumpfs.abi.stat import S_ISTXT
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.ancestors import below, parent
 from rumpfs.vfs.cred import VEXEC, VWRITE, Cred
-from rumpfs.vfs.vnode import VDIR, VLNK, Vnode
+from rumpfs.vfs.vnode import VBAD, VDIR, VLNK, Vnode
 
 _SLASH = 0x2F
 
@@ -19,9 +19,25 @@ _SLASH = 0x2F
 class Caller(Protocol):
     """What namei needs to know of a process."""
 
+    @property
+    def cred(self) -> Cred:
+        """Credentials."""
+
+    @property
+    def cwd(self) -> Vnode:
+        """The working directory."""
+
+    @property
+    def rdir(self) -> Vnode:
+        """The root that the process sees."""
+
+
+class Acting(NamedTuple):
+    """A process that walks with other credentials than its own (cn_cred)."""
+
     cred: Cred
     cwd: Vnode
-    rdir: Vnode  # the root that the process sees
+    rdir: Vnode
 
 
 class Nameidata(NamedTuple):
@@ -49,7 +65,7 @@ def namei(p: Caller, path: bytes, follow: bool = True, at: Vnode | None = None) 
         at: where a relative path starts; None: the working directory.
 
     Errors:
-        ENOENT: empty path, or something is not there.
+        ENOENT: empty path, something is not there, or the directory that it starts at is gone (deadfs).
         ENOTDIR, ENAMETOOLONG, EACCES (search), ELOOP; EIO for a damaged directory.
     """
     vp = _walk(p, path, follow, at, True)[2]
@@ -139,7 +155,7 @@ def _walk(
     while todo:
         part = todo.pop()
         if vp.v_type != VDIR:
-            raise VfsError(errno.ENOTDIR)
+            raise VfsError(errno.ENOENT if vp.v_type == VBAD else errno.ENOTDIR)
         if not part:
             slash = True
             continue

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import EVFILT_READ, EVFILT_WRITE
+from rumpfs.abi.poll import POLLIN, POLLOUT, POLLRDNORM
 from rumpfs.abi.stat import major, minor
 from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from rumpfs.dev.window import Window
 
 
+_ALWAYS: Final = POLLIN | POLLOUT | POLLRDNORM
+
+
 class Device:
     """An opened device. Drivers subclass it."""
 
@@ -22,6 +27,9 @@ class Device:
     size = 0
     #: written data is thrown away unseen
     discards = False
+    #: filters that kqueue has of it, and what each reports as data at any time (seltrue_kqfilter)
+    filters: Mapping[int, int] = {EVFILT_READ: 0, EVFILT_WRITE: 0}
+    closed = False
 
     def read(self, offset: int, length: int) -> Data:
         """Return at most `length` bytes at `offset`."""
@@ -38,8 +46,13 @@ class Device:
     def fsync(self) -> None:
         """Bring what was written to stable storage."""
 
+    def poll(self, events: int) -> int:
+        """Return which of the POLL* `events` are the case: nothing waits here (seltrue)."""
+        return events & _ALWAYS
+
     def close(self) -> None:
         """The last descriptor is gone."""
+        self.closed = True
 
 
 class Disk(Device):
@@ -57,6 +70,8 @@ class Devsw:
 
     def __init__(self) -> None:
         self._drivers: dict[tuple[int, int], Driver] = {}
+        # Device number -> the block device that was opened last.
+        self._blocks: dict[int, Device] = {}
 
     def attach(self, vtype: int, number: int, driver: Driver) -> None:
         """Enter the driver of a major number (devsw_attach)."""
@@ -65,13 +80,21 @@ class Devsw:
     def open(self, vp: Vnode, flags: int) -> Device:
         """Open the device that a VBLK or VCHR vnode stands for (spec_open).
 
-        Errors: ENXIO without a driver or a unit; EACCES for writing what cannot be written.
+        A block device is open once at a time, for a descriptor or for a mount, whatever node names it.
+
+        Errors: ENXIO: no driver; EBUSY: an open block device; ENXIO: no such unit; EROFS.
         """
         rdev = vp.rdev()
         driver = self._drivers.get((vp.v_type, major(rdev)))
         if driver is None:
             raise VfsError(errno.ENXIO)
-        return driver(minor(rdev), vp.v_type, flags)
+        if vp.v_type != VBLK:
+            return driver(minor(rdev), vp.v_type, flags)
+        present = self._blocks.get(rdev)
+        if present is not None and not present.closed:
+            raise VfsError(errno.EBUSY, "the block device is open")
+        device = self._blocks[rdev] = driver(minor(rdev), vp.v_type, flags)
+        return device
 
     def open_disk(self, vp: Vnode, flags: int) -> Disk:
         """Open a block device for a file system. Errors: ENOTBLK, and those of `open`."""
@@ -79,5 +102,6 @@ class Devsw:
             raise VfsError(errno.ENOTBLK)
         device = self.open(vp, flags)
         if not isinstance(device, Disk):
+            device.close()
             raise VfsError(errno.ENXIO)
         return device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -238,6 +239,38 @@ class Vnode:
 
     def inactive(self) -> None:
         """The last use is gone (VOP_INACTIVE): free an object without names."""
+
+    # --- extended attributes -----------------------------------------------------------------------
+
+    def getextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> Buffer:
+        """Return the value of an extended attribute (VOP_GETEXTATTR).
+
+        Errors: EOPNOTSUPP; EINVAL: no name, no such namespace; EPERM, EACCES; ENODATA: the file has no such
+        attribute; EIO.
+        """
+        eopnotsupp()
+
+    def listextattr(self, attrnamespace: int, cred: Cred) -> list[bytes]:
+        """Return the names of the extended attributes in a namespace (VOP_LISTEXTATTR).
+
+        Errors: EOPNOTSUPP, EINVAL, EPERM, EACCES, EIO.
+        """
+        eopnotsupp()
+
+    def setextattr(self, attrnamespace: int, name: bytes, length: int, cred: Cred) -> Callable[[bytes], None]:
+        """Return what stores `length` bytes as the value of an extended attribute (VOP_SETEXTATTR).
+
+        The caller fetches the value when everything else has been checked.
+        Errors: EOPNOTSUPP, EROFS, EINVAL, EPERM, EACCES; ENXIO, ENOSPC: the value is too long.
+        """
+        eopnotsupp()
+
+    def deleteextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> None:
+        """Take an extended attribute away (VOP_DELETEEXTATTR).
+
+        Errors: EOPNOTSUPP, EROFS, EINVAL, EPERM, EACCES, ENODATA, EIO.
+        """
+        eopnotsupp()
 
     # --- FIFOs and file handles -----------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import commands
+from tests.bench import commands, scale
 from tests.bench.exchange import Echo, Exchange
 from tests.serving import Peer, serving
 
@@ -214,7 +214,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--pinned", action="store_true", help="only with all processes on one CPU")
     parser.add_argument("--unpinned", action="store_true", help="only without")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name contains TEXT")
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="only rows whose name contains TEXT; scale: only what many clients and files cost",
+    )
     args = parser.parse_args()
     both = args.pinned == args.unpinned
     cpus = os.sched_getaffinity(0)
@@ -226,6 +231,8 @@ def main() -> int:
         bench(False, args.only)
     if not args.only:
         commands.bench()
+    if args.only in ("", "scale"):
+        scale.bench()
     return 0
 
 

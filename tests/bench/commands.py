@@ -75,13 +75,13 @@ def bench() -> None:
             while Path(path).exists():
                 time.sleep(0.002)
         print(f"\n{'commands':48} goal     measured")
-        _line("rump_allserver, start to banner (s)", "< 0.4", statistics.median(starts))
-        _line("rump.halt (CPU s)", "< 0.1", statistics.median(halts))
+        line("rump_allserver, start to banner (s)", "< 0.4", statistics.median(starts))
+        line("rump.halt (CPU s)", "< 0.1", statistics.median(halts))
         _start(url, path)
         try:
             _copies(directory, url)
-            _line("rumpfs ls (CPU s)", "< 0.15", _median(lambda: _cpu(str(BIN / "rumpfs"), "ls", f"{url}:/")))
-            _line("idle server (CPU s in 1 s)", "0", _idle(path))
+            line("rumpfs ls (CPU s)", "< 0.15", _median(lambda: _cpu(str(BIN / "rumpfs"), "ls", f"{url}:/")))
+            line("idle server (CPU s in 1 s)", "0", _idle(path))
         finally:
             subprocess.run([BIN / "rump.halt"], env={**os.environ, **env}, check=True)
 
@@ -97,9 +97,9 @@ def _copies(directory: Path, url: str) -> None:
     into = _median(lambda: _wall(rumpfs, "cp", str(large), f"{url}:/big/large"))
     out = _median(lambda: _wall(rumpfs, "cp", f"{url}:/big/large", str(directory / "copy")))
     host = _median(lambda: _wall("cp", str(large), str(directory / "copy")))
-    _line("rumpfs cp into tmpfs (MB/s)", ">= 300", LARGE / into / 1e6)
-    _line("rumpfs cp out of tmpfs (MB/s)", ">= 300", LARGE / out / 1e6)
-    _line("cp on the host, for comparison (MB/s)", "", LARGE / host / 1e6)
+    line("rumpfs cp into tmpfs (MB/s)", ">= 300", LARGE / into / 1e6)
+    line("rumpfs cp out of tmpfs (MB/s)", ">= 300", LARGE / out / 1e6)
+    line("cp on the host, for comparison (MB/s)", "", LARGE / host / 1e6)
 
 
 def _idle(path: str) -> float:
@@ -117,5 +117,6 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _line(what: str, goal: str, value: float) -> None:
+def line(what: str, goal: str, value: float) -> None:
+    """Print a row: what was measured, what it should be, and what it is."""
     print(f"{what:48} {goal:8} {value:8.3f}", flush=True)

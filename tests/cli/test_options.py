@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,21 @@ def test_the_environment_says_what_options_do_not() -> None:
 def test_numbers_of_cpus_are_plain_decimal(value: str) -> None:
     with pytest.raises(UsageError, match="a number of CPUs"):
         parse("prog", ["-c", value, "unix://sock"], {})
+
+
+def test_module_dir_is_a_directory_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "modules").mkdir()
+    for words in (
+        ["--module-dir", "modules"],
+        ["--module-dir=modules"],
+        ["--module-dir", str(tmp_path / "modules")],
+    ):
+        assert parse("p", [*words, "url"], {}).module_dir == str(tmp_path / "modules")
+    assert parse("p", ["url"], {}).module_dir is None
+    with pytest.raises(UsageError, match="`nowhere': no such directory") as caught:
+        parse("p", ["--module-dir", "nowhere", "url"], {})
+    assert not caught.value.usage
 
 
 @pytest.mark.parametrize("word", ["help", "version", "print-module-dir"])

@@ -16,7 +16,7 @@ from tests.client.peer import Peer, Server
 #: a command line of each verb that needs the server of RUMP_SERVER
 LINES = {
     "ls": ":/", "cat": ":/x", "stat": ":/x", "cp": ":/x y", "mkdir": ":/x", "rm": ":/x", "mv": ":/x :/y",
-    "ln": ":/x :/y", "df": "", "mount": "", "umount": ":/x",
+    "ln": ":/x :/y", "df": "", "mount": "", "umount": ":/x", "quota": "",
 }  # fmt: skip
 
 

@@ -19,12 +19,21 @@ from tests.serving import serving
 
 @pytest.fixture(scope="module")
 def drive_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with an image at /dev/dk, and what is no image at /dev/junk."""
+    """A server with an image at /dev/dk, what is no image at /dev/junk, and damaged ones.
+
+    /dev/headless lacks the primary superblock, /dev/logged has a log without headers.
+    """
     directory = tmp_path_factory.mktemp("drive")
     (directory / "junk").write_bytes(b"junk" * 100_000)
-    image = f"key=/dev/dk,hostpath={netbsd_image('clean-v1le-16k-2k')},size=host,ro"
-    junk = f"key=/dev/junk,hostpath={directory}/junk,size=host,ro"
-    with serving(directory, "-d", image, "-d", junk) as served:
+    damaged = {"headless": ("clean-v1le-16k-2k", 8192, 8192), "logged": ("wapbl-end-dirty", 8 << 20, 1024)}
+    for key, (name, offset, nbytes) in damaged.items():
+        data = bytearray(netbsd_image(name).read_bytes())
+        data[offset : offset + nbytes] = bytes(nbytes)
+        (directory / key).write_bytes(data)
+    drives = ["-d", f"key=/dev/dk,hostpath={netbsd_image('clean-v1le-16k-2k')},size=host,ro"]
+    for key in ("junk", *damaged):
+        drives += ["-d", f"key=/dev/{key},hostpath={directory}/{key},size=host,ro"]
+    with serving(directory, *drives) as served:
         with Client(served.url) as client:
             client.mkdir("/mnt")
         yield served.url
@@ -56,6 +65,17 @@ def test_an_image_is_mounted_listed_and_unmounted(shell: Shell) -> None:
     shell.ok("mount", "-o", "ro", f"{shell.environ['RUMP_SERVER']}:/dev/dk", ":/mnt")
 
 
+def test_another_superblock(shell: Shell) -> None:
+    assert "Invalid argument" in shell.fails("mount", "-o", "ro", "/dev/headless", ":/mnt")
+    shell.ok("mount", "-o", "ro,sblock=32", "/dev/headless", ":/mnt")
+    assert "many" in shell.ok("ls", ":/mnt").lines
+
+
+def test_a_damaged_log_is_done_without_when_that_is_wanted(shell: Shell) -> None:
+    shell.ok("mount", "-o", "ro,force", "/dev/logged", ":/mnt")
+    assert shell.ok("mount").lines[1] == "/dev/logged on /mnt type ffs (ro, local)"
+
+
 def test_tmpfs_with_options(shell: Shell) -> None:
     options = "size=2m,nodes=50,mode=750,uid=7,gid=8,nosuid,noatime"
     shell.ok("mount", "-t", "tmpfs", "-o", options, "-o", "ro,rw", "tmpfs", ":/mnt")
@@ -73,7 +93,12 @@ def test_tmpfs_with_options(shell: Shell) -> None:
         ("-o ro /dev/none :/mnt", ":/dev/none: No such file or directory: *-d key=/dev/none,hostpath=..."),
         ("-o ro /dev/dk :/none", ":/none: No such file or directory: rumpfs mkdir :/none makes *"),
         ("-o ro /tmp :/mnt", ":/tmp: Block device required: not a block device of the server"),
-        ("-o ro /dev/junk :/mnt", ":/dev/junk: Invalid argument: it does not hold a sound ffs file system"),
+        (
+            "-o ro /dev/junk :/mnt",
+            ":/dev/junk: Invalid argument: it does not hold a sound ffs file system; the *",
+        ),
+        ("-o ro /dev/logged :/mnt", ":/dev/logged: *: its log is damaged; *-o force mounts without *"),
+        ("-o ro,sblock=33 /dev/headless :/mnt", ":/dev/headless: Invalid argument: *"),
         ("-o ro /dev/dk :/dev/null", ":/dev/null: Not a directory"),
         ("/dev/dk :/mnt", ":/dev/dk: Read-only file system: it can only be mounted read-only: -o ro"),
     ],
@@ -85,7 +110,7 @@ def test_failures_name_what_is_wrong_and_what_helps(shell: Shell, words: str, sa
 def test_an_image_that_is_mounted_already(shell: Shell) -> None:
     shell.ok("mount", "-o", "ro", "/dev/dk", ":/mnt")
     assert shell.fails("mount", "-o", "ro", "/dev/dk", ":/tmp") == (
-        "rumpfs mount: :/dev/dk: Device or resource busy: mounted already\n"
+        "rumpfs mount: :/dev/dk: Device or resource busy: in use already\n"
     )
 
 
@@ -100,7 +125,9 @@ def test_an_image_that_is_mounted_already(shell: Shell) -> None:
         ("-t tmpfs -o bogus=1 tmpfs :/mnt", "nodes=, size="),
         ("-t tmpfs -o size=many tmpfs :/mnt", "-o size=many: not a number"),
         ("-t tmpfs -o mode=9 tmpfs :/mnt", "-o mode=9: not a number"),
-        ("-o size=1 /dev/dk :/mnt", "-o size=1: ffs has no such option"),
+        ("-o size=1 /dev/dk :/mnt", "sblock="),
+        ("-o sblock=x /dev/dk :/mnt", "-o sblock=x: not a number that sblock can have"),
+        ("-o sblock /dev/dk :/mnt", "-o sblock: ffs has no such option"),
         ("a b c", "unrecognized arguments: c"),
     ],
 )
@@ -128,16 +155,49 @@ def test_options_that_do_not_exist(option: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("0", 0), ("512", 512), ("1b", 512), ("3k", 3072), ("2M", 2 << 20), ("1g", 1 << 30), ("1t", 1 << 40)],
+    [
+        ("-10", -10),
+        (str(2**63 - 1), 2**63 - 1),
+        ("0", 0),
+        ("512", 512),
+        ("1b", 512),
+        ("3k", 3072),
+        ("2M", 2 << 20),
+        ("1g", 1 << 30),
+        ("1t", 1 << 40),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_options("tmpfs", [f"size={text}"]) == (0, {"size": size})
 
 
-@pytest.mark.parametrize("text", ["", "k", "-1", "1.5m", "9999999t", "1 k", "1_0", "+1", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "k", "-", "--1", "1.5m", str(2**63), str(-(2**63) - 1), "9999999t", "1 k", "1_0", "+1", "٣"]
+)
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(Failure, match="not a number"):
         parse_options("tmpfs", [f"size={text}"])
+
+
+def test_only_limits_may_be_negative() -> None:
+    # mount_tmpfs(8), and NetBSD's t_mount: negative, large
+    assert parse_options("tmpfs", ["nodes=-1"]) == (0, {"nodes": -1})
+    for name in ("uid", "gid", "mode"):
+        with pytest.raises(Failure, match="not a number"):
+            parse_options("tmpfs", [f"{name}=-1"])
+
+
+@pytest.mark.parametrize("size", ["-10", "9223372036854775807"])
+def test_a_tmpfs_of_any_size(shell: Shell, size: str) -> None:
+    shell.ok("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", ":/mnt")
+    shell.ok("mkdir", ":/mnt/d")
+
+
+def test_kernfs(shell: Shell) -> None:
+    shell.ok("mount", "-t", "kernfs", "kernfs", ":/mnt")
+    assert shell.ok("cat", ":/mnt/pagesize").lines == ["4096"]
+    assert shell.ok("mount").lines[1:] == ["kernfs on /mnt type kernfs (local)"]
+    assert shell.fails("mount", "-t", "kernfs", "-o", "update", "kernfs", ":/mnt").endswith("not supported\n")
 
 
 def test_umount_says_what_is_in_the_way(shell: Shell) -> None:

@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
+from rumpfs.base import clock
 from tests.kern.incore import Machine, Process
+
+
+@pytest.fixture
+def host_clock() -> Iterator[None]:
+    """Leave the clock, which is this process's, as the host's."""
+    yield
+    clock.settime(*divmod(time.time_ns(), 1_000_000_000))
 
 
 @pytest.fixture

@@ -24,9 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from rumpfs.abi import errno
-from rumpfs.abi.fcntl import O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
-from rumpfs.abi.mount import MNT_RDONLY, TMPFS_ARGS, UFS_ARGS
-from rumpfs.abi.stat import DIRENT, DIRENT_NAME, STAT, STATVFS
 from rumpfs.abi.syscalls import BY_NAME, IN, OUT, PADDING, PATH, PTR, Syscall
 from rumpfs.base.copy import COPYIN_MAX, CopyIn, CopyInStr, CopyOut, Done, Raise, Sleep
 from rumpfs.base.errors import VfsError
@@ -35,8 +32,9 @@ from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.window import Window
 from rumpfs.kern.kernel import Kernel
 from rumpfs.kern.proc import Proc
+from rumpfs.kern.syscall import Sysent
 from rumpfs.vfs.cred import Cred
-from rumpfs.vfs.vnode import Vattr
+from tests.calls import Calls
 
 PAGE = 4096
 USER = Cred(1, 1, 1, 1, 1, 1)
@@ -201,7 +199,7 @@ class Running:
             self._error = failure
 
 
-class Process:
+class Process(Calls):
     """A client's process.
 
     Attributes:
@@ -213,7 +211,12 @@ class Process:
         self.p = p
         self.memory = Memory()
         self.signals: list[int] = []
+        p.psignal = self._heard
         self.asked: list[Any] = []
+
+    def map(self, content: bytes | bytearray) -> int:
+        """Make `content` readable, and a bytearray writable, at an address; return it."""
+        return self.memory.map(content)
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -223,13 +226,9 @@ class Process:
         assert running.done, f"{name} sleeps"
         return running.result
 
-    def error(self, name: str, *args: Any) -> str:
-        """Return the name of the errno that a call fails with, or ``ok``."""
-        try:
-            self.call(name, *args)
-        except VfsError as failure:
-            return errno.NAMES[failure.errno]
-        return "ok"
+    def _heard(self, signo: int) -> bool:
+        self.signals.append(signo)
+        return True
 
     def begin(self, name: str, *args: Any) -> Running:
         """Make a call that may sleep."""
@@ -240,9 +239,19 @@ class Process:
         return self._start(name, args, by_step=True)
 
     def _start(self, name: str, args: tuple[Any, ...], by_step: bool) -> Running:
-        sysent = self.p.kernel.sysent[BY_NAME[name].number]
+        sysent = self.p.sysent[BY_NAME[name].number]
         assert sysent is not None, f"there is no {name}"
         slots, out = self._slots(sysent.row, args)
+        return self._run(sysent, slots, out, by_step)
+
+    def raw(self, name: str, *slots: int) -> int:
+        sysent = self.p.sysent[BY_NAME[name].number]
+        assert sysent is not None, f"there is no {name}"
+        return int(self._run(sysent, list(slots), None, by_step=False).result)
+
+    def _run(
+        self, sysent: Sysent, slots: list[int], out: tuple[bytearray, bool] | None, by_step: bool
+    ) -> Running:
         values = sysent.unpack(struct.pack(sysent.row.slots, *slots))
         self.asked = []
 
@@ -312,67 +321,3 @@ class Process:
         assert isinstance(request, Raise)
         self.signals.append(request.signo)
         return None
-
-    # --- what tests do all the time -----------------------------------------------------------------
-
-    def iovec(self, *places: bytes | bytearray | int) -> bytes:
-        """Return an array of struct iovec; a number is that many bytes at NULL."""
-        return b"".join(
-            struct.pack(
-                "<QQ", *((0, place) if isinstance(place, int) else (self.memory.map(place), len(place)))
-            )
-            for place in places
-        )
-
-    def make(self, path: bytes, content: bytes = b"", mode: int = 0o644) -> None:
-        """Make a file."""
-        fd = self.call("open", path, O_CREAT | O_TRUNC | O_WRONLY, mode)
-        if content:
-            assert self.call("write", fd, content) == len(content)
-        self.call("close", fd)
-
-    def content(self, path: bytes) -> bytes:
-        fd = self.call("open", path, O_RDONLY, 0)
-        data = self.call("read", fd, 1 << 20)
-        self.call("close", fd)
-        return bytes(data)
-
-    def stat(self, path: bytes) -> Vattr:
-        return Vattr(*STAT.unpack(self.call("__stat50", path)))
-
-    def lstat(self, path: bytes) -> Vattr:
-        return Vattr(*STAT.unpack(self.call("__lstat50", path)))
-
-    def fstat(self, fd: int) -> Vattr:
-        return Vattr(*STAT.unpack(self.call("__fstat50", fd)))
-
-    def names(self, path: bytes) -> set[bytes]:
-        """Return the names in a directory, without ``.`` and ``..``."""
-        fd = self.call("open", path, O_RDONLY, 0)
-        found = set()
-        while data := self.call("__getdents30", fd, 65536):
-            at = 0
-            while at < len(data):
-                _, reclen, namlen, _ = DIRENT.unpack_from(data, at)
-                found.add(data[at + DIRENT_NAME : at + DIRENT_NAME + namlen])
-                at += reclen
-        self.call("close", fd)
-        return found - {b".", b".."}
-
-    def getcwd(self) -> bytes:
-        return bytes(self.call("__getcwd", 4096)).removesuffix(b"\0")
-
-    def mount_tmpfs(self, path: bytes, flags: int = 0, **fields: int) -> None:
-        values = {"version": 1, "nodes": 0, "size": 0, "uid": 0, "gid": 0, "mode": 0o755} | fields
-        self.call(
-            "__mount50", b"tmpfs\0", path + b"\0", flags, TMPFS_ARGS.pack(*values.values()), TMPFS_ARGS.size
-        )
-
-    def mount_ffs(self, path: bytes, key: bytes, flags: int = MNT_RDONLY) -> None:
-        fspec = self.memory.map(key + b"\0")
-        self.call("__mount50", b"ffs\0", path + b"\0", flags, UFS_ARGS.pack(fspec), UFS_ARGS.size)
-
-    def statvfs(self, path: bytes) -> tuple[Any, ...]:
-        """Return the fields of struct statvfs, strings without their NULs."""
-        fields = STATVFS.unpack(self.call("statvfs1", path, 1))
-        return tuple(field.rstrip(b"\0") if isinstance(field, bytes) else field for field in fields)

@@ -68,6 +68,19 @@ def test_access_asks_for_the_real_ids(t: Process) -> None:
     assert t.error("faccessat", AT_FDCWD, b"f", R_OK, AT_EACCESS) == "ok"
 
 
+def test_access_walks_with_the_real_ids(t: Process) -> None:
+    t.call("mkdir", b"d", 0o700)
+    t.make(b"d/f", mode=0o644)
+    t.p.cred = Cred(euid=0, egid=0, ruid=1, rgid=1)
+    for mode in (F_OK, R_OK):
+        assert t.error("access", b"d/f", mode) == "EACCES"
+        assert t.error("faccessat", AT_FDCWD, b"d/f", mode, 0) == "EACCES"
+        assert t.error("faccessat", AT_FDCWD, b"d/f", mode, AT_EACCESS) == "ok"
+    t.p.cred = Cred(euid=1, egid=1, ruid=0, rgid=0)
+    assert t.error("access", b"d/f", R_OK) == "ok"
+    assert t.error("faccessat", AT_FDCWD, b"d/f", R_OK, AT_EACCESS) == "EACCES"
+
+
 def test_the_superuser_executes_what_anybody_may(t: Process) -> None:
     t.make(b"f", mode=0o644)
     assert t.error("access", b"f", X_OK) == "EACCES"
@@ -222,6 +235,18 @@ def test_chown_and_the_set_id_bits(t: Process) -> None:
         assert t.stat(b"f").mode == (0o106755 if root_keeps else 0o102755)
         t.call(call, b"f", UNCHANGED, 1)
         assert t.stat(b"f").mode == (0o106755 if root_keeps else 0o100755)
+
+
+@pytest.mark.parametrize("call", ["chown", "__posix_chown"])
+def test_a_users_chown_clears_both_set_id_bits(t: Process, user: Process, call: str) -> None:
+    """POSIX, chown(): both bits go when the caller has no privileges; chown(2) says that they go."""
+    user.p.cred = Cred(1, 1, 1, 1, 1, 1, groups=(2,))
+    t.make(b"f")
+    t.call("chown", b"f", 1, 1)
+    for uid, gid in ((UNCHANGED, 2), (1, 1)):
+        t.call("chmod", b"f", 0o6755)
+        user.call(call, b"f", uid, gid)
+        assert (t.stat(b"f").mode, t.stat(b"f").gid) == (0o100755, gid)
 
 
 # --- times ------------------------------------------------------------------------------------------

@@ -128,10 +128,15 @@ def test_what_open_checks_first(machine: Machine, a: Process) -> None:
     assert a.error("open", b"p", O_RDONLY | O_NONBLOCK | O_TRUNC, 0) == "ok"
 
 
-def test_the_root_file_system_has_no_pipe_behind_the_name(p: Process) -> None:
+def test_the_root_file_system_has_fifos_too(p: Process) -> None:
     p.call("mkfifo", b"/p", 0o644)
-    assert p.error("open", b"/p", O_RDONLY, 0) == "EOPNOTSUPP"
-    assert p.error("open", b"/p", O_RDWR | O_NONBLOCK, 0) == "EOPNOTSUPP"
+    assert p.error("open", b"/p", O_WRONLY | O_NONBLOCK, 0) == "ENXIO"
+    waiting = p.begin("open", b"/p", O_RDONLY, 0)
+    writer = p.call("open", b"/p", O_WRONLY, 0)
+    waiting.step()
+    p.call("write", writer, b"through")
+    assert p.call("read", waiting.result, 10) == b"through"
+    assert p.stat(b"/p").size == 512  # as every file there that has no content
 
 
 def test_a_fifo_of_an_ffs_that_is_read_only(machine: Machine, p: Process, tmp_path: Path) -> None:

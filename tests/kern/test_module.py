@@ -219,7 +219,7 @@ def test_unloading_refuses_what_is_not_there_built_in_or_without_fini(machine: M
     refused("probe", errno.ENOENT)
     machine.load(GOOD.replace("def fini", "def other"))
     refused("probe", errno.ENOTTY)
-    machine.kernel.modules.add_builtin(Component("rumpfs_x", Phase.FS, (), lambda kernel: None, module="x"))
+    machine.kernel.modules.add_builtin(Component("rump_x", Phase.KERN, (), lambda kernel: None, module="x"))
     refused("x", errno.ENOTTY)
 
 

@@ -394,7 +394,18 @@ def test_mknod_is_the_superusers(t: Process, machine: Machine) -> None:
     t.call("chmod", b"/t", 0o777)
     user = machine.process(USER)
     assert user.error("__mknod50", b"/t/c", S_IFCHR | 0o644, 514) == "EPERM"
+    assert user.error("mknodat", AT_FDCWD, b"/t/r", S_IFREG | 0o644, 0) == "EPERM"
     assert user.error("mkfifo", b"/t/p", 0o644) == "ok"
+
+
+def test_mknod_of_a_fifo_is_for_everybody(t: Process, machine: Machine) -> None:
+    """POSIX, mknod(): privileges are needed for any file type but a FIFO."""
+    user = machine.process(USER)
+    assert user.error("__mknod50", b"/t/p", S_IFIFO | 0o644, 0) == "EACCES"
+    t.call("chmod", b"/t", 0o777)
+    user.call("__mknod50", b"/t/p", S_IFIFO | 0o644, 0)
+    user.call("mknodat", AT_FDCWD, b"/t/q", S_IFIFO | 0o640, 0)
+    assert (t.stat(b"p").mode, t.stat(b"q").mode) == (0o010644, 0o010640)
 
 
 # --- the *at calls ----------------------------------------------------------------------------------

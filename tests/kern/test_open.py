@@ -244,7 +244,7 @@ def test_keys_read_as_the_host_file(keys: Process) -> None:
 
 
 def test_keys_are_no_names(keys: Process) -> None:
-    assert keys.names(b"/dev") == {b"null", b"zero"}
+    assert b"dk" not in keys.names(b"/dev")
     for path in (b"/dev/dk", b"/key//with/slashes"):
         assert keys.error("unlink", path) == "ENOENT"
         assert keys.error("rmdir", path) == "ENOENT"

@@ -16,11 +16,13 @@ from rumpfs.abi.fcntl import (
     O_RDWR,
     O_WRONLY,
 )
-from rumpfs.abi.ioctl import FIONREAD
+from rumpfs.abi.ioctl import FIONREAD, FIONSPACE, FIONWRITE
 from rumpfs.abi.limits import PIPE_BUF, SIGPIPE
 from rumpfs.base.errors import VfsError
-from rumpfs.kern.pipe import PIPE_SIZE
-from tests.kern.incore import Process
+from rumpfs.vfs.cred import Cred
+from tests.kern.incore import Machine, Process
+
+PIPE_SIZE, BIG_PIPE_SIZE = 16384, 65536  # sys/sys/pipe.h
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_reading_nothing_does_not_sleep(p: Process, ends: tuple[int, int]) -> No
 
 def test_a_writer_sleeps_while_the_pipe_is_full(p: Process, ends: tuple[int, int]) -> None:
     reader, writer = ends
-    data = bytes(range(256)) * 160  # 40960 bytes
+    data = bytes(range(256)) * 400  # 102400 bytes
     writing = p.begin("write", writer, data)
     got = b""
     while not writing.done:
@@ -166,7 +168,7 @@ def test_a_writer_sleeps_while_the_pipe_is_full(p: Process, ends: tuple[int, int
 
 def test_a_sleeping_writer_sees_the_last_reader_go(p: Process, ends: tuple[int, int]) -> None:
     reader, writer = ends
-    writing = p.begin("write", writer, bytes(PIPE_SIZE + 1))
+    writing = p.begin("write", writer, bytes(BIG_PIPE_SIZE + 1))
     p.call("close", reader)
     writing.step()
     with pytest.raises(VfsError, match="EPIPE"):
@@ -175,9 +177,9 @@ def test_a_sleeping_writer_sees_the_last_reader_go(p: Process, ends: tuple[int, 
 
 
 def test_an_interrupted_writer_says_what_it_wrote(p: Process, ends: tuple[int, int]) -> None:
-    writing = p.begin("write", ends[1], bytes(PIPE_SIZE + 1))
+    writing = p.begin("write", ends[1], bytes(BIG_PIPE_SIZE + 1))
     writing.throw(EINTR)
-    assert writing.result == PIPE_SIZE
+    assert writing.result == BIG_PIPE_SIZE
     again = p.begin("write", ends[1], b"x")
     again.throw(EINTR)
     with pytest.raises(VfsError, match="EINTR"):
@@ -232,12 +234,102 @@ def test_a_sleeping_readv(p: Process, ends: tuple[int, int]) -> None:
 
 def test_a_blocked_reader_whose_descriptor_is_closed(p: Process, ends: tuple[int, int]) -> None:
     reader, writer = ends
-    reading = p.begin("read", reader, 100)
+    other = p.call("dup", reader)
+    reading = [p.begin("read", fd, 100) for fd in (reader, other)]
     p.call("close", reader)
-    assert p.call("write", writer, b"x") == 1  # the call still reads
-    reading.step()
-    assert reading.result == b"x"
-    assert p.error("write", writer, b"x") == "EPIPE"
+    for call in reading:
+        call.step()
+    with pytest.raises(VfsError, match="EBADF"):
+        _ = reading[0].result
+    assert reading[1].asleep, "its descriptor is open"
+    assert p.call("write", writer, b"x") == 1
+    reading[1].step()
+    assert reading[1].result == b"x"
+
+
+def test_a_blocked_writer_whose_descriptor_is_closed_says_what_it_wrote(
+    p: Process, ends: tuple[int, int]
+) -> None:
+    reader, writer = ends
+    other = p.call("dup", writer)
+    some = p.begin("write", writer, bytes(BIG_PIPE_SIZE + 1))
+    none = p.begin("writev", writer, p.iovec(b"x"), 1)
+    stays = p.begin("write", other, b"y")
+    p.call("close", writer)
+    for call in (some, none, stays):
+        call.step()
+    assert some.result == BIG_PIPE_SIZE
+    with pytest.raises(VfsError, match="EBADF"):
+        _ = none.result
+    assert stays.asleep
+    assert p.call("read", reader, 1 << 20) == bytes(BIG_PIPE_SIZE)
+    stays.step()
+    assert stays.result == 1
+
+
+# --- size -----------------------------------------------------------------------------------------------
+
+
+def space(p: Process, writer: int) -> int:
+    stored = bytearray(4)
+    p.call("ioctl", writer, FIONSPACE, stored)
+    return int.from_bytes(stored, "little")
+
+
+def test_an_empty_pipe_grows_for_a_long_write(p: Process, ends: tuple[int, int]) -> None:
+    reader, writer = ends
+    assert space(p, writer) == PIPE_SIZE
+    assert p.call("write", writer, bytes(PIPE_SIZE)) == PIPE_SIZE
+    assert space(p, writer) == 0
+    p.call("read", reader, PIPE_SIZE - 1)
+    writing = p.begin("write", writer, bytes(PIPE_SIZE + 1))
+    assert writing.asleep, "it was not empty"
+    p.call("read", reader, PIPE_SIZE)
+    writing.step()
+    p.call("read", reader, PIPE_SIZE)
+    assert p.call("write", writer, bytes(BIG_PIPE_SIZE)) == BIG_PIPE_SIZE
+    assert p.fstat(reader).blocksize == BIG_PIPE_SIZE
+
+
+def test_32_pipes_are_large_at_a_time(p: Process) -> None:
+    pipes = [p.call("pipe") for _ in range(33)]
+    p.call("fcntl", pipes[-1][1], F_SETFL, O_NONBLOCK)
+    for _, writer in pipes[:-1]:
+        assert p.call("write", writer, bytes(BIG_PIPE_SIZE)) == BIG_PIPE_SIZE
+    assert p.call("write", pipes[-1][1], bytes(BIG_PIPE_SIZE)) == PIPE_SIZE
+    p.call("read", pipes[-1][0], PIPE_SIZE)
+    for fd in pipes[7]:
+        p.call("close", fd)
+    assert p.call("write", pipes[-1][1], bytes(BIG_PIPE_SIZE)) == BIG_PIPE_SIZE
+
+
+def test_what_fstat_says(machine: Machine) -> None:
+    user = machine.process(Cred(7, 8, 7, 8, 7, 8))
+    reader, writer = user.call("pipe")
+    for fd in (reader, writer):
+        st = user.fstat(fd)
+        assert (st.fsid, st.fileid, st.nlink, st.uid, st.gid, st.mode) == (0, 0, 0, 7, 8, 0o10600)
+        assert (st.size, st.blocks, st.blocksize) == (0, 0, PIPE_SIZE)
+        assert st.birthtime == st.ctime
+    user.call("write", writer, bytes(600))
+    st = user.fstat(reader)
+    assert (st.size, st.blocks) == (600, 1)
+    born = (st.birthtime, st.birthtimensec)
+    assert born == (st.atime, st.atimensec) < (st.mtime, st.mtimensec)
+    user.call("read", reader, 1)
+    st = user.fstat(reader)
+    assert (st.atime, st.atimensec) > (st.mtime, st.mtimensec)
+
+
+def test_each_side_tells_what_waits_there(p: Process, ends: tuple[int, int]) -> None:
+    p.call("write", ends[1], bytes(300))
+    stored = bytearray(4)
+    for fd, command, number in [
+        (ends[0], FIONREAD, 300), (ends[0], FIONWRITE, 0), (ends[0], FIONSPACE, 0),
+        (ends[1], FIONREAD, 0), (ends[1], FIONWRITE, 300), (ends[1], FIONSPACE, PIPE_SIZE - 300),
+    ]:  # fmt: skip
+        p.call("ioctl", fd, command, stored)
+        assert int.from_bytes(stored, "little") == number
 
 
 @pytest.mark.parametrize("end", ["reader", "writer"])

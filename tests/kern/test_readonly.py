@@ -107,6 +107,7 @@ CASES = [
     ("chflags", "chflags", (b"file", 1)),
     ("utimes", "__utimes50", (b"file", None)),
     ("lutimes", "__lutimes50", (b"link", struct.pack("<4q", 1, 0, 1, 0))),
+    ("utimes that are none", "__utimes50", (b"file", struct.pack("<4q", 1, -1, 1, 0))),
     ("utimensat", "utimensat", (AT_FDCWD, b"file", None, 0)),
     ("access of a file", "access", (b"file", W_OK)),
     ("access of a directory", "access", (b"dir", R_OK | W_OK)),

@@ -286,11 +286,17 @@ def mask(name: str, data: bytes, on_tmpfs: bool) -> bytes:
     return bytes(out)
 
 
+#: those of the server that was recorded (wire/README.md)
+COMPONENTS = ("rumpvfs", "rumpdev", "rumpdev_disk", "rumpfs_tmpfs", "rumpfs_ffs")
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """A server with a disk on /dev/dk, as the recordings had."""
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
-    with serving(tmp_path, "-d", f"key=/dev/dk,hostpath={tmp_path}/disk.img,size=host") as server:
+    options = [f"-l{name}" for name in COMPONENTS]
+    options += ["-d", f"key=/dev/dk,hostpath={tmp_path}/disk.img,size=host"]
+    with serving(tmp_path, *options, program="rump_server") as server:
         yield server
 
 

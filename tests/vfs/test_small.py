@@ -159,11 +159,16 @@ def test_the_device_switch() -> None:
     block = root.create(b"b", S_IFBLK | 0o600, ROOT, makedev(7, 300))
     character = root.create(b"c", S_IFCHR | 0o600, ROOT, makedev(7, 2))
     other = root.create(b"o", S_IFBLK | 0o600, ROOT, makedev(8, 0))
-    devsw.open(block, FREAD)
+    device = devsw.open(block, FREAD)
     devsw.open(character, FREAD | FWRITE)
     assert asked == [(300, VBLK, FREAD), (2, VCHR, FREAD | FWRITE)]
     assert errno_of(lambda: devsw.open(other, FREAD)) == "ENXIO"
-    assert isinstance(devsw.open_disk(block, FREAD), Disk)
+    again = root.create(b"again", S_IFBLK | 0o600, ROOT, makedev(7, 300))
+    assert errno_of(lambda: devsw.open(again, FREAD)) == "EBUSY"
+    device.close()
+    assert isinstance(devsw.open_disk(again, FREAD), Disk)
+    assert errno_of(lambda: devsw.open_disk(block, FREAD)) == "EBUSY"
+    devsw.open(character, FREAD)
     assert errno_of(lambda: devsw.open_disk(character, FREAD)) == "ENOTBLK"
     assert errno_of(lambda: devsw.open_disk(world.make(b"/f"), FREAD)) == "ENOTBLK"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable
 from typing import Final
 
+from rumpfs.cli.places import Files, Place
 from rumpfs.cli.progress import AUTO, CHOICES, Progress
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.cli.trees import Copier, operands
@@ -20,20 +22,25 @@ old one less the umask: of the host, or of a process in the server, 022. Holes i
 """
 
 
-def arguments(parser: Parser) -> None:
-    """Add the options."""
+def options(parser: Parser) -> None:
+    """Add the options that say how files are copied."""
     parser.flag("-r -R", "recursive", "directories with what is in them; links and devices as themselves")
     parser.flag("-p", "preserve", "keep permissions, owner and times")
     parser.flag("-v", "verbose", "name each file")
     parser.add_argument(
         "--progress", choices=CHOICES, default=AUTO, help="on a terminal only (auto), in lines, or not"
     )
+
+
+def arguments(parser: Parser) -> None:
+    """Add the options."""
+    options(parser)
     parser.add_argument("source", metavar="SOURCE", nargs="+", help="a path of the host, or :/path")
     parser.add_argument("target", metavar="TARGET", help="a file, or a directory to copy into")
 
 
-def run(tool: Tool, args: Namespace) -> None:
-    """Copy what the command line names."""
+def copy(tool: Tool, args: Namespace, pairs: Iterable[tuple[Place[Files], Place[Files]]]) -> None:
+    """Copy as the options say."""
     copier = Copier(
         tool,
         recursive=args.recursive,
@@ -41,5 +48,10 @@ def run(tool: Tool, args: Namespace) -> None:
         verbose=args.verbose,
         progress=Progress(args.progress),
     )
-    for source, target in operands(tool, args):
+    for source, target in pairs:
         copier.copy(source, target)
+
+
+def run(tool: Tool, args: Namespace) -> None:
+    """Copy what the command line names."""
+    copy(tool, args, operands(tool, args))

@@ -178,7 +178,7 @@ def run(tool: Tool, args: Namespace) -> None:
     lister = _Lister(tool, args)
     files: list[_Row] = []
     directories: list[Place[ServerFiles]] = []
-    for text in args.address or [":/"]:
+    for text in args.address or [tool.here]:
         place = tool.remote(text, b"/")
         try:
             # As ls does it: a symbolic link leads to its directory, unless attributes are shown.

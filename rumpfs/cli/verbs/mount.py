@@ -11,20 +11,26 @@ from rumpfs.abi.mount import MNT_UPDATE, MOUNT_OPTIONS
 from rumpfs.cli.filesystems import option_names, record
 from rumpfs.cli.places import Place, ServerFiles, printable
 from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_text
-from rumpfs.client.api import TMPFS_OPTIONS
+from rumpfs.client.api import DEVICELESS, MOUNT_VALUES
 from rumpfs.client.errors import RumpError
 
 EXAMPLES: Final = """\
   rumpfs mount -t ffs -o ro /dev/dk unix://sock:/mnt
   rumpfs mount -t tmpfs -o size=64m,mode=700 tmpfs :/tmp/scratch
+  rumpfs mount -t kernfs kernfs :/kern
   rumpfs mount                           what is mounted in the server that RUMP_SERVER names
   rumpfs mount unix://sock               what is mounted in another one
 
 SOURCE is a path in the rump kernel: the key of a drive that rump_allserver -d was given.
 options:  {flags},
           rw, update, and with a leading no the opposite of each;
-          tmpfs: size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL
+          tmpfs: size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL;
+          ffs: sblock=SECTOR, another superblock when the primary is damaged (32 of UFS1, as fsck_ffs -b);
+          force mounts in spite of a damaged log or check hash
 """.format(flags=" ".join(name.decode() for name in MOUNT_OPTIONS))
+
+#: options of tmpfs that may be negative, which is no limit (mount_tmpfs(8))
+_LIMITS: Final = ("size", "nodes")
 
 _HOW: Final = "rumpfs mount [-t TYPE] [-o OPTIONS] SOURCE :/path"
 
@@ -32,7 +38,7 @@ _HOW: Final = "rumpfs mount [-t TYPE] [-o OPTIONS] SOURCE :/path"
 def arguments(parser: Parser) -> None:
     """Add the options."""
     add = parser.add_argument
-    add("-t", dest="type", metavar="TYPE", default="ffs", help="file system: ffs (default), tmpfs")
+    add("-t", dest="type", metavar="TYPE", default="ffs", help="file system: ffs (default), tmpfs, kernfs")
     add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="see below; with commas")
     parser.flag("--json", "json", "list in JSON; see rumpfs help json")
     add("source", metavar="SOURCE", nargs="?", help="block device in the rump kernel, as /dev/dk")
@@ -86,7 +92,7 @@ def parse_options(fstype: str, options: list[str]) -> tuple[int, dict[str, int]]
     """
     flags = 0
     values: dict[str, int] = {}
-    own = TMPFS_OPTIONS if fstype == "tmpfs" else {}
+    own = MOUNT_VALUES.get(fstype, {})
     for option in (part for text in options for part in text.split(",") if part):
         name, equals, value = option.partition("=")
         if equals and name in own:
@@ -119,12 +125,14 @@ def _number(name: str, text: str) -> int:
     """Return the value of an option: octal for mode, with suffixes and products as in -d for the rest."""
     from rumpfs.base.sizes import SizeError, parse_size  # only a mount with values needs it
 
-    most = (1 << 63 if name in ("size", "nodes") else 1 << 32) - 1
+    limit = name in _LIMITS
+    most = (1 << 63 if limit else 1 << 32) - 1
+    least = -most - 1 if limit else 0
     try:
-        number = int(text, 8) if name == "mode" else parse_size(text.lower(), name, maximum=most)
+        number = int(text, 8) if name == "mode" else parse_size(text.lower(), name, least, most)
     except (SizeError, ValueError):
-        number = -1
-    if not text[:1].isdigit() or not 0 <= number <= most:
+        number = most + 1
+    if not text[limit and text[:1] == "-" :][:1].isdigit() or not least <= number <= most:
         raise Failure(f"-o {name}={text}: not a number that {name} can have", USAGE)
     return number
 
@@ -135,14 +143,16 @@ def _explain(error: RumpError, target: Place[ServerFiles], source: bytes, fstype
     number = error.netbsd_errno
     if number == errno.ENODEV:
         return fstype, f"the server lacks it: start it as rump_allserver, or with -l rumpfs_{fstype}"
-    if number == errno.EROFS and fstype != "tmpfs":
+    if number == errno.EROFS and fstype not in DEVICELESS:
         return device, "it can only be mounted read-only: -o ro"
     if number == errno.ENOENT and target.files.exists(target.path):
         return device, f"the server has no such device: start it with -d key={printable(source)},hostpath=..."
     if number == errno.ENOENT:
         return str(target), f"rumpfs mkdir {target} makes the directory"
     if number in (errno.ENOTBLK, errno.ENXIO, errno.EBUSY):
-        return device, "mounted already" if number == errno.EBUSY else "not a block device of the server"
-    if number == errno.EINVAL and fstype != "tmpfs":
-        return device, f"it does not hold a sound {fstype} file system"
+        return device, "in use already" if number == errno.EBUSY else "not a block device of the server"
+    if number == errno.EINVAL and fstype not in DEVICELESS:
+        return device, f"it does not hold a sound {fstype} file system; the server's log says what is wrong"
+    if number == errno.EFTYPE:
+        return device, "its log is damaged; fsck_ffs repairs it, -o force mounts without the latest changes"
     return str(target), ""

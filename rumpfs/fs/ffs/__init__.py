@@ -2,6 +2,6 @@
 
 Reading order: `vfsops` (mounting), `ufsmount` (a mounted file system and its vnodes), `inode`, `bmap` (where
 the blocks of a file are), `readwrite`, `lookup` and `bigdir` (directories), `vnops` (the kinds of vnodes),
-`cache`.
+`extattr`, `quota`, `cache`.
 Formats are in `rumpfs.ondisk.ufs`; nothing here knows an offset in a structure.
 """

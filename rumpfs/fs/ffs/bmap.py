@@ -69,6 +69,26 @@ class Bmap:
             index -= span
         raise Corrupt(f"{self._fs.where}: inode {ip.i_number}", "di_size", ip.i_size, f"has no block {lbn}")
 
+    def indirect_blocks(self, ip: Inode) -> int:
+        """Return how many indirect blocks an inode has.
+
+        Raises:
+            Corrupt: one lies outside of the file system, or there are more than fit in it.
+        """
+        most = self._mp.um_frags // self._frag
+        todo = [(level, frag) for level, frag in enumerate(ip.dinode.di_ib) if frag]
+        count = 0
+        while todo:
+            level, frag = todo.pop()
+            count += 1
+            if count > most:
+                where = f"{self._fs.where}: inode {ip.i_number}"
+                raise Corrupt(where, "di_ib", ip.dinode.di_ib, f"leads to more than {most} indirect blocks")
+            if level:
+                table = self._tables.get(frag) or self._load(ip, level, frag)
+                todo += [(level - 1, below) for below in table if below]
+        return count
+
     def clear(self) -> None:
         """Drop the cached indirect blocks."""
         self._tables.clear()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX, PC_2_SYMLINKS, PC_FILESIZEBITS, PC_SYMLINK_MAX
 from rumpfs.abi.mount import MNT_RDONLY
 from rumpfs.abi.stat import S_IFMT, STAT
+from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.fs.ffs.cache import Cache
 from rumpfs.ondisk.ufs.cg import Cg
-from rumpfs.ondisk.ufs.dinode import SF_SNAPSHOT, Dinode, dinode_codec
-from rumpfs.ondisk.ufs.fs import NDADDR
+from rumpfs.ondisk.ufs.ckhash import CK_INODE, check_hash
+from rumpfs.ondisk.ufs.dinode import SF_SNAPSHOT, UFS2_DINODE, Dinode, dinode_codec
+from rumpfs.ondisk.ufs.fs import NDADDR, ROOTINO
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
 from rumpfs.vfs.vnode import IFTOVT, NODEV, VBLK, VCHR, VDIR, VLNK, VREG, Vattr, Vnode
 
@@ -76,6 +78,20 @@ class InodeTable:
             raise Corrupt(self._where(ino), "di_size", dinode.di_size, "exceeds what the blocks can hold")
         return dinode
 
+    def allocated(self, ino: int) -> Dinode | None:
+        """Return an inode that its group has as used, whatever it holds; None for another.
+
+        Raises:
+            DiskError: the group's block is damaged.
+        """
+        if not ROOTINO <= ino < self._fs.maxino:
+            return None
+        number, index = divmod(ino, self._fs.fs_ipg)
+        cg = self._cg(number)
+        if index >= cg.initediblk or not cg.inode_used(index):
+            return None
+        return self._codec.decode(*self._locate(ino))
+
     def fast_symlink(self, ino: int, length: int) -> bytes:
         """Return the `length` bytes of text that a symbolic link keeps in its inode."""
         data, offset = self._locate(ino)
@@ -105,15 +121,34 @@ class InodeTable:
         """Return how many inodes of a group were ever initialised; all of them when its block is damaged."""
         count = self._initediblk.get(cg)
         if count is None:
-            fs = self._fs
             try:
-                data = self._mp.pread(fs.fs_cgsize, fs.cgtod(cg) << fs.fs_fshift)
-                count = Cg.decode(data, fs, cg).initediblk
+                count = self._cg(cg).initediblk
             except (DiskError, VfsError) as error:
                 self._mp.damaged(error)
-                count = fs.fs_ipg
+                count = self._fs.fs_ipg
             self._initediblk[cg] = count
         return count
+
+    def _cg(self, cg: int) -> Cg:
+        """Read a cylinder group."""
+        fs = self._fs
+        return Cg.decode(self._mp.pread(fs.fs_cgsize, fs.cgtod(cg) << fs.fs_fshift), fs, cg)
+
+
+class HashedInodeTable(InodeTable):
+    """The inodes of a file system in which each has FreeBSD's check hash."""
+
+    def read(self, ino: int) -> Dinode:
+        dinode = InodeTable.read(self, ino)
+        data, offset = self._locate(ino)
+        data = data[offset : offset + self._codec.size]
+        check_hash(self._fs, CK_INODE, data, UFS2_DINODE, "di_ckhash", self._where(ino))
+        return dinode
+
+
+def inode_table(mp: FfsMount) -> InodeTable:
+    """Return the inodes of a mount."""
+    return (HashedInodeTable if mp.um_fs.metackhash & CK_INODE else InodeTable)(mp)
 
 
 class Inode(Vnode):
@@ -157,22 +192,34 @@ class Inode(Vnode):
     def access(self, want: int, cred: Cred) -> None:
         """Check permission (VOP_ACCESS; ufs_vnops.c: ufs_check_possible).
 
-        Errors: EROFS for writing what a read-only mount holds; EPERM for a snapshot, and for writing
-        what is immutable; EACCES.
+        A snapshot is read like any file, as in FreeBSD; NetBSD has it read through fss(4) only.
+
+        Errors: EROFS for writing what a read-only mount holds; EPERM for writing what is immutable, or a
+        snapshot; EACCES.
         """
         flags = self.dinode.di_flags
         if want & VWRITE:
             if self.v_type in (VREG, VDIR, VLNK) and self.v_mount.mnt_flag & MNT_RDONLY:
                 raise VfsError(errno.EROFS)
-            if flags & IMMUTABLE:
+            if flags & (IMMUTABLE | SF_SNAPSHOT):
                 raise VfsError(errno.EPERM)
-        if flags & SF_SNAPSHOT:
-            raise VfsError(errno.EPERM)
         vaccess(self.i_mode, self.dinode.di_uid, self.dinode.di_gid, want, cred)
 
     def vptofh(self) -> bytes:
         """Return struct ufid (ufs_vptofh, ffs_vptofh)."""
         return UFID.pack(UFID.size, self.i_number, self.dinode.di_gen & 0xFFFFFFFF)
+
+    def getextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> Buffer:
+        return self.v_mount.um_extattr.get(self, attrnamespace, name, cred)
+
+    def listextattr(self, attrnamespace: int, cred: Cred) -> list[bytes]:
+        return self.v_mount.um_extattr.names(self, attrnamespace, cred)
+
+    def setextattr(self, attrnamespace: int, name: bytes, length: int, cred: Cred) -> NoReturn:
+        self.v_mount.um_extattr.change(name)
+
+    def deleteextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> NoReturn:
+        self.v_mount.um_extattr.change(name)
 
     def rdev(self) -> int:
         return self.dinode.rdev if self.v_type in (VBLK, VCHR) else NODEV

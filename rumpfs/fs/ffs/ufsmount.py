@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import (
+    MNT_EXTATTR,
     MNT_LOCAL,
     MNT_LOG,
     MNT_RDONLY,
@@ -22,23 +23,29 @@ from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.fs.ffs.bmap import Bmap
 from rumpfs.fs.ffs.cache import Cache
-from rumpfs.fs.ffs.inode import UFID, Inode, InodeTable
+from rumpfs.fs.ffs.extattr import extattrs_of
+from rumpfs.fs.ffs.inode import UFID, Inode, inode_table
+from rumpfs.fs.ffs.quota import quotas_of
 from rumpfs.fs.ffs.vnops import Directory, FfsDir, vnode_class
+from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.ondisk.ufs.fs import FS_ISCLEAN, ROOTINO
 from rumpfs.ondisk.ufs.superblock import Superblock
 from rumpfs.vfs.mount import Mount, MountArgs, StatVfs, UpdateBody
 from rumpfs.vfs.namei import namei
-from rumpfs.vfs.vnode import VBLK, VDIR, type_of
+from rumpfs.vfs.vnode import VBLK, VDIR, Vnode, type_of
 
 if TYPE_CHECKING:
     from rumpfs.base.memory import Memory
     from rumpfs.dev.window import Window
+    from rumpfs.vfs.cred import Cred
     from rumpfs.vfs.mount import Vfs, VfsOps
+    from rumpfs.vfs.quota import Quotas
 
 log = logging.getLogger("rumpfs.fs.ffs")
 
-#: Vnodes kept although nothing uses them, and the accounted bytes of one with its inode and struct stat.
-_VNODES, _VNODE = 65536, 1536
+#: The accounted bytes of a vnode with its inode and struct stat; kern.maxvnodes bounds how many are kept.
+_VNODE = 1536
+_VNODES_CACHE = 1 << 62
 
 #: Bytes of directories kept in memory, and the largest one of which all entries are.
 _DIRHASH_CACHE = 64 << 20
@@ -62,6 +69,7 @@ class FfsMount(Mount):
     Attributes:
         um_dev: the device number, st_dev of every file.
         um_frags: frags that exist both for the superblock and on the device.
+        um_freed: inodes that a replayed log leaves to be freed; on the disk they are still in use.
         um_dirhash_max: bytes of the largest directory that is read whole.
         um_gone: the file system has been unmounted.
         pread, preadv: the window's, until the mount is gone.
@@ -75,6 +83,7 @@ class FfsMount(Mount):
         self.um_dev = rdev
         self.um_frags = min(fs.fs_size, window.size >> fs.fs_fshift)
         self.um_dirhash_max = _DIRHASH_MAX
+        self.um_freed: set[int] = set()
         self.um_gone = False
         self.um_memory: Memory = vfs.memory
         self.um_namecache = vfs.namecache
@@ -82,15 +91,19 @@ class FfsMount(Mount):
         self.preadv: Callable[[list[memoryview | bytearray], int], int] = window.preadv
         self.um_close: Callable[[], None] = window.close
         self.um_bmap = Bmap(self)
-        self._table = InodeTable(self)
+        self._table = inode_table(self)
         self._loaded: weakref.WeakValueDictionary[int, Inode] = weakref.WeakValueDictionary()
         self._vnodes: Cache[int, Inode] = Cache(
-            vfs.memory, _VNODES * _VNODE, lambda _: _VNODE, self._loaded.__setitem__
+            vfs.memory, _VNODES_CACHE, lambda _: _VNODE, self._loaded.__setitem__
         )
+        self._vcache = vfs.vcache
+        self._vcache.attach(self._vnodes)
         self.um_dirs: Cache[FfsDir, Directory] = Cache(
             vfs.memory, _DIRHASH_CACHE, lambda directory: directory.nbytes, FfsDir.forget
         )
+        self._vcache.attach(self.um_dirs)
         self._damage: set[str] = set()
+        self.um_extattr = extattrs_of(self)
 
     def start(self) -> None:
         """Get the root directory, and log what a user should know (VFS_START). Errors: EIO."""
@@ -102,11 +115,10 @@ class FfsMount(Mount):
         fs = self.um_fs
         for warning in fs.warnings:
             log.warning("%s: %s", fs.where, warning)
-        if not fs.fs_clean & FS_ISCLEAN:
-            why = "was not unmounted cleanly"
-            if fs.has_wapbl:
-                why += " and its log is not replayed, so recent changes may be missing"
-            log.warning("%s: the file system %s; run fsck_ffs on it", fs.where, why)
+        if not fs.fs_clean & FS_ISCLEAN and not fs.has_wapbl:
+            log.warning("%s: the file system was not unmounted cleanly; run fsck_ffs on it", fs.where)
+        if self.mnt_flag & MNT_EXTATTR:
+            self.um_extattr.mounted()
 
     def vget(self, ino: int) -> Inode:
         """Return the vnode of an inode, the same one for as long as anything uses it (ffs_vget).
@@ -122,7 +134,16 @@ class FfsMount(Mount):
             if vp is None:
                 vp = self._load(ino)
             self._vnodes.put(ino, vp)
+            self._vcache.trim()
         return vp
+
+    def allocated(self, ino: int) -> Dinode | None:
+        """Return what is on the disk of an inode, whatever it holds; None when its group has it as free.
+
+        Raises:
+            DiskError, VfsError: it cannot be read.
+        """
+        return self._table.allocated(ino)
 
     def fast_symlink(self, ip: Inode) -> bytes:
         """Return the text that a symbolic link keeps in its inode. Errors: EIO."""
@@ -149,7 +170,7 @@ class FfsMount(Mount):
         if len(fid) != UFID.size:
             raise VfsError(errno.EINVAL)
         _, ino, gen = UFID.unpack(fid)
-        if not ROOTINO <= ino < self.um_fs.maxino:
+        if not ROOTINO <= ino < self.um_fs.maxino or ino in self.um_freed:
             raise VfsError(errno.ESTALE)
         try:
             dinode = self._table.read(ino)
@@ -182,7 +203,15 @@ class FfsMount(Mount):
             raise VfsError(errno.EOPNOTSUPP)
         if not args.flags & MNT_RDONLY:
             raise VfsError(errno.EROFS, f"{self.um_fs.where}: an FFS is mounted read-only")
-        return args.flags & ~(MNT_SOFTDEP | MNT_LOG)
+        return self.um_extattr.update(args.flags & ~(MNT_SOFTDEP | MNT_LOG))
+
+    def extattrctl(
+        self, cmd: int, vp: Vnode | None, attrnamespace: int, name: bytes | None, cred: Cred
+    ) -> None:
+        self.um_extattr.extattrctl(cmd, vp, attrnamespace, name, cred)
+
+    def quotas(self) -> Quotas:
+        return quotas_of(self)
 
     def statvfs(self) -> StatVfs:
         fs = self.um_fs
@@ -206,6 +235,7 @@ class FfsMount(Mount):
     def unmount(self, flags: int) -> None:
         """Give up the caches and the device; files that are still open (MNT_FORCE) read as EIO."""
         self.um_gone = True
+        self.um_extattr.stop()
         self.pread = self.preadv = _gone
         self.release()
         self.um_close()

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FREAD
 from rumpfs.abi.limits import PATH_MAX
-from rumpfs.abi.mount import MNT_RDONLY, UFS_ARGS
+from rumpfs.abi.mount import MNT_FORCE, MNT_RDONLY, UFS_ARGS, UFS_ARGS_SBLOCK, UFS_SBLOCK_MAGIC
 from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.fs.ffs.ufsmount import FfsMount
-from rumpfs.ondisk.ufs.superblock import find_superblock
+from rumpfs.fs.ffs.wapbl import replay_finish, replay_start
+from rumpfs.ondisk.ufs.ckhash import check_superblock_hash
+from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
 from rumpfs.vfs.mount import MountArgs, MountBody, Vfs, VfsOps
 from rumpfs.vfs.namei import namei
-from rumpfs.vfs.vnode import VBLK, Vnode, vref, vrele
+from rumpfs.vfs.vnode import vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.dev.window import Window
-    from rumpfs.vfs.specfs import Disk
 
 log = logging.getLogger("rumpfs.fs.ffs")
 
@@ -30,32 +31,30 @@ class FfsOps(VfsOps):
     name = b"ffs"
     args_size = UFS_ARGS.size
 
-    def __init__(self) -> None:
-        self._mounted: set[int] = set()
-
     def mount(self, vfs: Vfs, args: MountArgs) -> MountBody:
         """Mount the block device that ufs_args names (ffs_mount).
 
+        Behind ufs_args a caller may name a copy of the superblock (`UFS_ARGS_SBLOCK`); a NetBSD kernel does
+        not look there.
+
         Errors: EINVAL (arguments missing, no fspec); those of the lookup; ENOTBLK; ENXIO; EBUSY when the
-        device is mounted; EINVAL (no superblock, or a wrong one); EROFS without MNT_RDONLY; EIO.
+        device is in use; those of `mount_window`.
         """
         (fspec,) = args.unpack(UFS_ARGS)
         if not fspec:
             raise VfsError(errno.EINVAL, "a mount needs a device")
         name = yield CopyInStr(fspec, PATH_MAX)
         devvp = namei(args.caller, name)
-        device = self._open(vfs, devvp)
-        rdev = devvp.rdev()
-        self._mounted.add(rdev)
+        device = vfs.devsw.open_disk(devvp, FREAD)
         vref(devvp)
 
         def close() -> None:
-            self._mounted.discard(rdev)
             vrele(devvp)
             device.close()
 
         try:
-            mp = mount_window(vfs, device.window, rdev, args.flags, self)
+            sblock = _sblock(args.data)
+            mp = mount_window(vfs, device.window, devvp.rdev(), args.flags, self, sblock)
         except VfsError:
             close()
             raise
@@ -67,39 +66,65 @@ class FfsOps(VfsOps):
             raise
         return mp
 
-    def _open(self, vfs: Vfs, devvp: Vnode) -> Disk:
-        """Open the device, which is used by one mount at a time (spec_open)."""
-        if devvp.v_type == VBLK and devvp.rdev() in self._mounted:
-            raise VfsError(errno.EBUSY, "the device is mounted")
-        return vfs.devsw.open_disk(devvp, FREAD)
 
-
-def mount_window(vfs: Vfs, window: Window, rdev: int, flags: int, op: VfsOps | None = None) -> FfsMount:
+def mount_window(
+    vfs: Vfs, window: Window, rdev: int, flags: int, op: VfsOps | None = None, sblock: int = 0
+) -> FfsMount:
     """Mount the FFS in a window (ffs_mountfs).
 
     Args:
         vfs: the kernel's mounts; the new one is not entered there.
         window: the device. Unmounting closes it; when this fails, the caller does.
         rdev: its device number.
-        flags: MNT_ flags; MNT_RDONLY is needed.
+        flags: MNT_ flags; MNT_RDONLY is needed. MNT_FORCE does without a log that is damaged, and takes a
+            superblock whose check hash is wrong.
         op: the file system type.
+        sblock: the sector of 512 bytes of the superblock, a copy; 0 for the primary.
 
     Errors:
         EINVAL: no superblock, or a damaged one.
         EROFS: without MNT_RDONLY.
+        EFTYPE: the log is damaged.
         EIO: the root directory is damaged; what the host says.
     """
-    try:
-        fs = find_superblock(window.pread, window.size, window.name)
-    except DiskError as error:
-        log.warning("%s", error)
-        raise VfsError(errno.EINVAL, str(error)) from error
+    force = bool(flags & MNT_FORCE)
+    fs = _superblock(window, sblock, force)
     if not flags & MNT_RDONLY:
         raise VfsError(errno.EROFS, f"{window.name}: an FFS is mounted read-only")
+    inodes: dict[int, int] = {}
+    if fs.has_wapbl:
+        window, inodes = replay_start(window, fs, force)
+        fs = _superblock(window, sblock, force)
     mp = FfsMount(vfs, op or FfsOps(), window, fs, rdev, flags)
     try:
         mp.start()
+        replay_finish(mp, inodes)
     except VfsError:
         mp.release()
         raise
     return mp
+
+
+def _superblock(window: Window, sblock: int, force: bool) -> Superblock:
+    """Return the superblock. Errors: EINVAL; what the host says."""
+    try:
+        fs = find_superblock(window.pread, window.size, window.name, sblock)
+    except DiskError as error:
+        log.warning("%s", error)
+        raise VfsError(errno.EINVAL, str(error)) from error
+    try:
+        check_superblock_hash(fs)
+    except DiskError as error:
+        if not force:
+            log.warning("%s", error.advise("mount with -o force to take it all the same, or run fsck_ffs"))
+            raise VfsError(errno.EINVAL, str(error)) from error
+        fs.warnings.append(f"mounted although {error.why}")
+    return fs
+
+
+def _sblock(data: bytes | None) -> int:
+    """Return the sector of the superblock that a caller put behind ufs_args; 0 when there is none."""
+    if data is None or len(data) < UFS_ARGS_SBLOCK.size:
+        return 0
+    _, magic, sblock = UFS_ARGS_SBLOCK.unpack_from(data)
+    return int(sblock) if magic == UFS_SBLOCK_MAGIC else 0

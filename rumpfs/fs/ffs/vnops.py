@@ -13,8 +13,8 @@ from rumpfs.fs.ffs.bigdir import Bigdir
 from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.lookup import MAXDIRSIZE, Dirhash
 from rumpfs.fs.ffs.readwrite import DataInode
+from rumpfs.fs.ffs.snapshot import FfsSnapshot
 from rumpfs.ondisk.ufs.dinode import SF_SNAPSHOT, Dinode
-from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.fifofs import Fifo
 
 if TYPE_CHECKING:
@@ -38,21 +38,6 @@ class FfsReg(DataInode):
         if self._start <= offset and offset + length <= self._stop and length <= COPYIN_MAX:
             return self.v_mount.pread(length, offset + self._delta)
         return self.content(offset, length)
-
-
-class FfsSnapshot(FfsReg):
-    """A snapshot of the file system; its block map means something else than a file's.
-
-    NetBSD gives nobody access to one (ufs_vnops.c: ufs_check_possible).
-    """
-
-    __slots__ = ()
-
-    def open(self, flags: int, cred: Cred) -> None:
-        raise VfsError(errno.EPERM)
-
-    def read(self, offset: int, length: int) -> Data:
-        raise VfsError(errno.EPERM)
 
 
 class FfsLnk(DataInode):

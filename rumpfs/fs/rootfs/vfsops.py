@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Final
 
 from rumpfs.abi import errno
@@ -12,14 +13,17 @@ from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
 from rumpfs.dev.etfs import EtfsEntry
 from rumpfs.fs.rootfs.etfs import EtfsNode, EtfsReg
-from rumpfs.fs.rootfs.vnops import BLOCK_SIZE, RootfsDir
+from rumpfs.fs.rootfs.vnops import BLOCK_SIZE, RootfsDir, RootfsNode
 from rumpfs.vfs.cred import ROOT
 from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, UpdateBody, Vfs, VfsOps
-from rumpfs.vfs.vnode import Vnode
+from rumpfs.vfs.vnode import VBLK, VCHR, Vnode
 
 #: the memory devices: character major 2 (sys/dev/mm.c)
 _NULL: Final = makedev(2, 2)
 _ZERO: Final = makedev(2, 12)
+
+#: the first inode number of a device node that `RootfsMount.add_node` makes
+_NODE_INO: Final = 1 << 30
 
 
 class RootfsMount(Mount):
@@ -37,6 +41,18 @@ class RootfsMount(Mount):
         super().__init__(op, flags | MNT_LOCAL)
         self.memory = memory
         self.mnt_root: RootfsDir = RootfsDir(self, 0o755, 0, 0, None, now())
+        self._devdir: RootfsDir | None = None
+
+    def start_root(self) -> None:
+        """Be the root of all: have keys, and what every kernel has: /dev, /tmp, /dev/null and /dev/zero."""
+        root = self.mnt_root
+        root.v_keys = {}
+        dev = root.mkdir(b"dev", 0o755, ROOT)
+        assert isinstance(dev, RootfsDir)
+        self._devdir = dev
+        root.mkdir(b"tmp", 0o1777, ROOT)
+        dev.create(b"null", S_IFCHR | 0o644, ROOT, _NULL)
+        dev.create(b"zero", S_IFCHR | 0o644, ROOT, _ZERO)
 
     def newino(self) -> int:
         """Return the next inode number."""
@@ -81,6 +97,31 @@ class RootfsMount(Mount):
             raise VfsError(errno.ENOENT, f"etfs key {key!r}")
         del keys[key]
 
+    def add_node(self, name: bytes, mode: int, rdev: int) -> None:
+        """Make a device node in /dev, unless something has that name or /dev is gone.
+
+        Its inode number is outside the sequence that other files get theirs from, so that those have the
+        same ones whatever nodes there are.
+
+        Args:
+            mode: type and permission bits.
+        """
+        dvp = self._dev
+        if dvp.lookup(name) is None and dvp.rn_va.nlink:
+            number = self.mnt_op.newino(nodes=True)
+            dvp.attach(name, RootfsNode(self, mode, 0, 0, now(), rdev=rdev, number=number))
+
+    def remove_node(self, name: bytes, rdev: int) -> None:
+        """Remove a device node from /dev, if it is still there."""
+        vp = self._dev.lookup(name)
+        if vp is not None and vp.v_type in (VBLK, VCHR) and vp.rdev() == rdev:
+            self._dev.remove(name, vp, ROOT)
+
+    @property
+    def _dev(self) -> RootfsDir:
+        assert self._devdir is not None, "only the root file system has device nodes"
+        return self._devdir
+
     def _keys(self) -> dict[bytes, Vnode]:
         keys = self.mnt_root.v_keys
         assert keys is not None, "only the root file system has etfs keys"
@@ -93,12 +134,12 @@ class RootfsOps(VfsOps):
     name = b"rumpfs"
 
     def __init__(self) -> None:
-        self._lastino = 2
+        self._inos = count(3)
+        self._node_inos = count(_NODE_INO)
 
-    def newino(self) -> int:
-        """Return the next inode number."""
-        self._lastino += 1
-        return self._lastino
+    def newino(self, nodes: bool = False) -> int:
+        """Return the next inode number; `nodes`: of the sequence of device nodes."""
+        return next(self._node_inos if nodes else self._inos)
 
     def mount(self, vfs: Vfs, args: MountArgs) -> MountBody:
         """Mount an empty file system; arguments are ignored. Errors: EFAULT."""
@@ -118,10 +159,6 @@ def mount_root(vfs: Vfs) -> RootfsMount:
     mp = RootfsMount(op, MNT_ROOTFS, vfs.memory)
     vfs.getnewfsid(mp)
     mp.mnt_from = RootfsOps.name
-    mp.mnt_root.v_keys = {}
-    dev = mp.mnt_root.mkdir(b"dev", 0o755, ROOT)
-    mp.mnt_root.mkdir(b"tmp", 0o1777, ROOT)
-    dev.create(b"null", S_IFCHR | 0o644, ROOT, _NULL)
-    dev.create(b"zero", S_IFCHR | 0o644, ROOT, _ZERO)
+    mp.start_root()
     vfs.mount_root(mp)
     return mp

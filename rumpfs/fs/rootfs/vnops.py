@@ -1,7 +1,7 @@
 """The files of the root file system (NetBSD: sys/rump/librump/rumpvfs/rumpfs.c).
 
 It is simple on purpose: no renaming and no hard links, a directory does not list ``.`` and ``..``, and times
-change only when they are set.
+change only when they are set, or a file is written (tests/fs/vfs/t_mtime_write.c).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno, limits
 from rumpfs.abi.mount import MNT_RDONLY
-from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT
+from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, SF_SETTABLE
 from rumpfs.base.aobj import Aobj
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
 from rumpfs.vfs.dirent import Listing
-from rumpfs.vfs.genfs import SF_SETTABLE, can_chflags, can_chmod, can_chown, can_chtimes
+from rumpfs.vfs.fifofs import Fifo
+from rumpfs.vfs.genfs import can_chflags, can_chmod, can_chown, can_chtimes
 from rumpfs.vfs.vnode import (
     IO_APPEND,
     NODEV,
@@ -25,6 +26,7 @@ from rumpfs.vfs.vnode import (
     VBLK,
     VCHR,
     VDIR,
+    VFIFO,
     VLNK,
     VNON,
     VREG,
@@ -60,6 +62,7 @@ class RootfsNode(Vnode):
         size: st_size, for what has no content.
         rdev: the device's number.
         moment: all its times.
+        number: of its inode; 0: the next.
 
     Attributes:
         rn_va: its attributes; the size of a regular file is elsewhere.
@@ -78,9 +81,10 @@ class RootfsNode(Vnode):
         moment: Timespec,
         size: int = BLOCK_SIZE,
         rdev: int = NODEV,
+        number: int = 0,
     ) -> None:
         super().__init__(mp, type_of(mode))
-        number = mp.newino()
+        number = number or mp.newino()
         links = 2 if self.v_type == VDIR else 1
         # Each file claims a device of its own, with the number of its inode.
         self.rn_va = Vattr(
@@ -152,14 +156,27 @@ class RootfsNode(Vnode):
 class RootfsReg(RootfsNode):
     """A regular file; its content is in memory."""
 
-    __slots__ = ("_aobj",)
+    __slots__ = ("_aobj", "_written")
 
     def __init__(self, mp: RootfsMount, mode: int, uid: int, gid: int, moment: Timespec) -> None:
         super().__init__(mp, mode, uid, gid, moment, 0)
         self._aobj = Aobj(mp.memory)
+        self._written: Timespec | None = None  # since somebody looked at the attributes
 
     def getattr(self) -> Vattr:
+        self._update()
         return self.rn_va._replace(size=self._aobj.size)
+
+    def setattr(self, va: SetAttr, cred: Cred) -> None:
+        self._update()
+        super().setattr(va, cred)
+
+    def _update(self) -> None:
+        """Let the times show when it was written."""
+        if self._written is not None:
+            seconds, nsec = self._written
+            self.rn_va = self.rn_va._replace(mtime=seconds, mtimensec=nsec, ctime=seconds, ctimensec=nsec)
+            self._written = None
 
     def size(self) -> int:
         return self._aobj.size
@@ -174,15 +191,32 @@ class RootfsReg(RootfsNode):
         if offset + len(data) > SIZE_MAX:
             raise VfsError(errno.EFBIG)
         self._aobj.write(offset, data)
+        self._written = now()
         return offset + len(data)
 
     def _chsize(self, size: int) -> None:
         """Set the length."""
         self._aobj.truncate(size)
+        self._written = now()
 
     def inactive(self) -> None:
         if not self.rn_va.nlink:
             self._aobj.truncate(0)
+
+
+class RootfsFifo(RootfsNode):
+    """A FIFO. NetBSD's, which needs the network component for its pipe, opens as an empty file."""
+
+    __slots__ = ("_fifo",)
+
+    def __init__(self, mp: RootfsMount, mode: int, uid: int, gid: int, moment: Timespec) -> None:
+        super().__init__(mp, mode, uid, gid, moment)
+        self._fifo: Fifo | None = None
+
+    def fifo(self) -> Fifo:
+        if self._fifo is None:
+            self._fifo = Fifo()
+        return self._fifo
 
 
 class RootfsLnk(RootfsNode):
@@ -261,26 +295,29 @@ class RootfsDir(RootfsNode):
             raise VfsError(errno.EINVAL)
         gid = self.rn_va.gid
         if vtype == VREG:
-            return self._attach(name, RootfsReg(self.v_mount, mode, cred.euid, gid, now()))
+            return self.attach(name, RootfsReg(self.v_mount, mode, cred.euid, gid, now()))
+        if vtype == VFIFO:
+            return self.attach(name, RootfsFifo(self.v_mount, mode, cred.euid, gid, now()))
         rdev = rdev if vtype in (VBLK, VCHR) else NODEV
-        return self._attach(name, RootfsNode(self.v_mount, mode, cred.euid, gid, now(), rdev=rdev))
+        return self.attach(name, RootfsNode(self.v_mount, mode, cred.euid, gid, now(), rdev=rdev))
 
     def mkdir(self, name: bytes, mode: int, cred: Cred) -> Vnode:
         """Make a directory. Errors: ENOENT (this one was removed)."""
         self._alive()
-        return self._attach(name, RootfsDir(self.v_mount, mode, cred.euid, self.rn_va.gid, self, now()))
+        return self.attach(name, RootfsDir(self.v_mount, mode, cred.euid, self.rn_va.gid, self, now()))
 
     def symlink(self, name: bytes, mode: int, target: bytes, cred: Cred) -> Vnode:
         """Make a symbolic link. Errors: ENOENT (the directory was removed)."""
         self._alive()
         gid = self.rn_va.gid
-        return self._attach(name, RootfsLnk(self.v_mount, mode | S_IFLNK, cred.euid, gid, now(), target))
+        return self.attach(name, RootfsLnk(self.v_mount, mode | S_IFLNK, cred.euid, gid, now(), target))
 
     def _alive(self) -> None:
         if self._parent is None:
             raise VfsError(errno.ENOENT)
 
-    def _attach(self, name: bytes, node: RootfsNode) -> RootfsNode:
+    def attach(self, name: bytes, node: RootfsNode) -> RootfsNode:
+        """Give a node a name, which is free."""
         self._dents[name] = node, self._next
         self._next -= 1
         self._listing = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import LINK_MAX
@@ -11,6 +11,7 @@ from rumpfs.abi.stat import DT_DIR, S_IFDIR, S_IFLNK
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Data
 from rumpfs.base.errors import VfsError
+from rumpfs.fs.tmpfs.dirseq import DirSeq
 from rumpfs.fs.tmpfs.node import DIRENT_SIZE, TmpfsNode, name_size
 from rumpfs.fs.tmpfs.vnops import TmpfsFifo, TmpfsLnk, TmpfsReg, TmpfsSpec
 from rumpfs.vfs.cred import VWRITE, Cred
@@ -28,6 +29,21 @@ _FIRST: Final = 3
 
 #: the smallest struct dirent: what bounds the number of entries that fit a buffer
 _DIRENT_MIN: Final = 16
+#: how much more is packed when a directory is read on without having changed
+_GROWTH: Final = 4
+
+
+class _Packed(NamedTuple):
+    """The entries from the cookie `first` on, `run` of them, or all when they are the `last`."""
+
+    listing: Listing
+    first: int
+    run: int
+    last: bool
+
+    def serves(self, offset: int, count: int) -> bool:
+        """Whether what is to be read is here, as much as there is of it."""
+        return offset >= self.first and (self.last or self.listing.holds(offset, count))
 
 
 class TmpfsDir(TmpfsNode):
@@ -43,7 +59,7 @@ class TmpfsDir(TmpfsNode):
         tn_parent: what ``..`` is; None once the directory is removed.
     """
 
-    __slots__ = ("_dents", "_listing", "_ordered", "_quiet", "_seq", "tn_parent")
+    __slots__ = ("_dents", "_order", "_packed", "_seq", "tn_parent")
 
     def __init__(
         self, mp: TmpfsMount, mode: int, uid: int, gid: int, parent: TmpfsDir | None, named: int = 0
@@ -51,12 +67,10 @@ class TmpfsDir(TmpfsNode):
         super().__init__(mp, VDIR, mp.node_get(named), mode | S_IFDIR, uid, gid, now())
         self.tn_links = 2
         self.tn_parent: TmpfsDir | None = parent or self
-        # Name -> the file, and the entry's cookie; in the order of cookies while `_ordered`.
-        self._dents: dict[bytes, tuple[TmpfsNode, int]] = {}
+        self._dents: dict[bytes, tuple[TmpfsNode, int]] = {}  # name -> the file, and the entry's cookie
+        self._order = DirSeq()
         self._seq = _FIRST
-        self._ordered = True
-        self._listing: Listing | None = None
-        self._quiet = False  # nothing has changed since the last readdir
+        self._packed: _Packed | None = None
 
     def size(self) -> int:
         return len(self._dents) * DIRENT_SIZE
@@ -72,35 +86,30 @@ class TmpfsDir(TmpfsNode):
     def readdir(self, offset: int, count: int) -> tuple[Data, int]:
         """Return struct dirents of at most `count` bytes from the cookie `offset`, and the next cookie.
 
-        Entries keep their cookies when others come and go. The whole directory is packed, and kept packed,
-        only when it is read for a second time without having changed: reading and removing by turns would
-        otherwise pack it again and again.
+        Entries keep their cookies when others come and go. No more is packed than is asked for, but what
+        has not changed when it is read on is packed in ever longer runs, and kept: so neither reading and
+        removing by turns nor reading again costs more than it has to.
         """
         parent = self.tn_parent
         if parent is None:  # removed: not even . is left
             return b"", offset
-        listing = self._listing
-        if listing is None:
-            listing = self._pack(parent, offset, count)
+        packed = self._packed
+        if packed is None or not packed.serves(offset, count):
+            packed = self._pack(parent, offset, count)
         self._accessed()
-        return listing.read(offset, count)
+        return packed.listing.read(offset, count)
 
-    def _pack(self, parent: TmpfsDir, offset: int, count: int) -> Listing:
-        if not self._ordered:
-            self._dents = dict(sorted(self._dents.items(), key=lambda item: item[1][1]))
-            self._ordered = True
-        dents = list(self._dents.items())
-        whole = len(dents)
-        if not self._quiet:
-            self._quiet = True
-            first = bisect_left(dents, offset, key=lambda item: item[1][1])
-            dents = dents[first : first + count // _DIRENT_MIN + 1]
+    def _pack(self, parent: TmpfsDir, offset: int, count: int) -> _Packed:
+        run = count // _DIRENT_MIN + 1
+        if self._packed is not None:
+            run = max(run, _GROWTH * self._packed.run)
+        names = list(islice(self._order.since(offset), run))
         entries = [(_DOT, self.tn_id, DT_DIR, b"."), (_DOTDOT, parent.tn_id, DT_DIR, b"..")]
-        entries += [(cookie, node.tn_id, node.tn_mode >> 12, name) for name, (node, cookie) in dents]
-        listing = Listing(entries)
-        if len(dents) == whole:
-            self._listing = listing
-        return listing
+        for cookie, name in names:
+            node = self._dents[name][0]
+            entries.append((cookie, node.tn_id, node.tn_mode >> 12, name))
+        packed = self._packed = _Packed(Listing(entries), offset, run, len(names) < run)
+        return packed
 
     # --- making names ---------------------------------------------------------------------------
 
@@ -169,6 +178,7 @@ class TmpfsDir(TmpfsNode):
     def _attach(self, name: bytes, node: TmpfsNode, moment: Timespec) -> None:
         """Enter a name behind the others (tmpfs_dir_attach)."""
         self._dents[name] = node, self._seq
+        self._order.append(self._seq, name)
         self._seq += 1
         self._renewed(moment)
 
@@ -176,8 +186,7 @@ class TmpfsDir(TmpfsNode):
         """Names have come or gone."""
         self.tn_mtime = self.tn_ctime = moment
         self._stat = None
-        self._listing = None
-        self._quiet = False
+        self._packed = None
 
     # --- removing names -------------------------------------------------------------------------
 
@@ -197,7 +206,8 @@ class TmpfsDir(TmpfsNode):
 
     def _detach(self, name: bytes, node: TmpfsNode, moment: Timespec) -> None:
         """Take a name out, and the file with it when that was the last one (tmpfs_dir_detach)."""
-        del self._dents[name]
+        _, cookie = self._dents.pop(name)
+        self._order.remove(cookie)
         self._renewed(moment)
         self.v_mount.credit(DIRENT_SIZE + name_size(len(name)))
         if isinstance(node, TmpfsDir):
@@ -233,8 +243,9 @@ class TmpfsDir(TmpfsNode):
         if tdvp is self:
             # It keeps its place, or who renames while reading would meet it again.
             self._dents[tname] = vp, cookie
-            self._ordered = False
+            self._order.replace(cookie, tname)
         else:
+            self._order.remove(cookie)
             tdvp._attach(tname, vp, moment)
             if isinstance(vp, TmpfsDir):
                 self.tn_links -= 1
@@ -260,6 +271,7 @@ class TmpfsDir(TmpfsNode):
         """Empty the directory because the file system goes, and return what was in it, links undone."""
         nodes = [node for node, _ in self._dents.values()]
         self._dents.clear()
+        self._order = DirSeq()
         self._renewed(self.tn_mtime)
         for node in nodes:
             node.tn_links = 0 if node.v_type == VDIR else node.tn_links - 1

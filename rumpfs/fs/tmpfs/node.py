@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FWRITE, O_APPEND
 from rumpfs.abi.mount import MNT_NOATIME, MNT_RDONLY, MNT_RELATIME
-from rumpfs.abi.stat import S_IFMT, S_ISGID, S_ISUID, STAT
+from rumpfs.abi.stat import S_IFMT, S_ISGID, S_ISUID, SF_SETTABLE, STAT
 from rumpfs.base.aobj import PAGE_SIZE, round_page
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.errors import VfsError
@@ -16,7 +16,6 @@ from rumpfs.vfs.cred import VWRITE, Cred, vaccess
 from rumpfs.vfs.genfs import (
     APPEND,
     IMMUTABLE,
-    SF_SETTABLE,
     can_chflags,
     can_chmod,
     can_chown,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rumpfs.base.errors import BadMagic, Corrupt
 from rumpfs.ondisk.layout import I16, I32, I64, U32, Buffer, Record
+from rumpfs.ondisk.ufs.ckhash import CK_CYLGRP, check_hash
 from rumpfs.ondisk.ufs.superblock import Csum
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Cg:
 
         Raises:
             BadMagic: there is no cylinder group.
-            Corrupt: a field contradicts the superblock, or a map leaves the block.
+            Corrupt: its check hash is wrong, a field contradicts the superblock, or a map leaves the block.
         """
         where = f"{fs.where}: cylinder group {cgx}"
         if len(data) < fs.fs_cgsize:
@@ -109,6 +110,7 @@ class Cg:
         old = row.cg_magic != CG_MAGIC
         if old and not _has_ocg_magic(data, fs):
             raise BadMagic(f"{where} at byte {fs.cgtod(cgx) * fs.fs_fsize}", f"cg_magic is {row.cg_magic:#x}")
+        check_hash(fs, CK_CYLGRP, data, CG, "cg_ckhash", where)
         if row.cg_cgx != cgx:
             raise Corrupt(where, "cg_cgx", row.cg_cgx, "is another group's number")
         if row.cg_ndblk != fs.cgfrags(cgx):

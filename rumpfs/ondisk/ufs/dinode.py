@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rumpfs.ondisk.layout import I16, I32, I64, RAW, U16, U32, U64, Buffer, Order, Record
+from rumpfs.ondisk.layout import I16, I32, I64, U16, U32, U64, Buffer, Order, Record
 from rumpfs.ondisk.ufs.fs import MAXSYMLINKLEN_UFS1, MAXSYMLINKLEN_UFS2
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ UFS2_DINODE = Record(
         (112, "di_db", I64[12]),
         (208, "di_ib", I64[3]),
         (232, "di_modrev", U64),
-        (240, "di_spare", RAW[16]),
+        (240, "di_freelink", U32),
+        (244, "di_ckhash", U32),
+        (248, "di_spare", U32[2]),
     ),
 )
 

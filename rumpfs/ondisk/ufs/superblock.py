@@ -17,6 +17,7 @@ from rumpfs.ondisk.layout import LITTLE, ORDERS, Buffer, Order
 from rumpfs.ondisk.ufs.appleufs import APPLEUFS_LABEL_OFFSET, APPLEUFS_LABEL_SIZE, is_appleufs_label
 from rumpfs.ondisk.ufs.fs import (
     APPLEUFS_DIRBLKSIZ,
+    CSUM,
     DIRBLKSIZ,
     FS,
     FS_42POSTBLFMT,
@@ -32,6 +33,7 @@ from rumpfs.ondisk.ufs.fs import (
     FS_UFS2EA_MAGIC,
     MAXSYMLINKLEN_UFS1,
     Q2_HEAD_MAGIC,
+    SBLOCK_UFS1,
     SBLOCK_UFS2,
     SBLOCKSEARCH,
     SBLOCKSIZE,
@@ -48,6 +50,9 @@ _MAGIC_OFFSET = FS.offset("fs_magic")
 #: Where copies are looked for when there is no primary, to say so in the message.
 _HINT_STEP = 8192
 _HINT_END = 512 * 1024
+
+#: The unit of fsck_ffs -b (DEV_BSIZE).
+_SECTOR = 512
 
 #: Defaults for directory placement when the fields are not positive (AVFILESIZ, AFPDIR).
 _AVFILESIZ = 16384
@@ -331,18 +336,21 @@ def _as_i32(value: int) -> int:
     return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
-def find_superblock(read: Read, size: int, where: str) -> Superblock:
-    """Find and check the primary superblock of the file system on a device.
+def find_superblock(read: Read, size: int, where: str, sblock: int = 0) -> Superblock:
+    """Find and check the superblock of the file system on a device.
 
     Args:
         read: reads bytes of the device.
         size: bytes of the device.
         where: names the device in messages.
+        sblock: the sector of 512 bytes at which a copy lies, as for fsck_ffs -b; 0 for the primary.
 
     Raises:
         BadMagic: there is no superblock, or an unfinished newfs.
         Corrupt: there is one, and a field holds what it must not.
     """
+    if sblock:
+        return _superblock_copy(read, size, where, sblock * _SECTOR)
     rejected: Corrupt | None = None
     unfinished: int | None = None
     for offset in SBLOCKSEARCH:
@@ -364,13 +372,38 @@ def find_superblock(read: Read, size: int, where: str) -> Superblock:
         fs.apple_ufs = _is_apple(fs, read, size)
         return fs
     if rejected is not None:
-        raise rejected
+        raise rejected.advise(_copy_hint(read, size))
     if unfinished is not None:
         raise BadMagic(
             f"{where}: superblock at byte {unfinished}", "newfs was interrupted here (run newfs again)"
         )
     places = ", ".join(str(offset) for offset in SBLOCKSEARCH)
-    raise BadMagic(where, f"no FFS superblock at bytes {places}{_copy_hint(read, size)}")
+    hint = _copy_hint(read, size) or "is this the right partition, and is it an FFS?"
+    raise BadMagic(where, f"no FFS superblock at bytes {places}").advise(hint)
+
+
+def _superblock_copy(read: Read, size: int, where: str, offset: int) -> Superblock:
+    """Return the superblock at a byte offset, a copy or not, with counters that are up to date.
+
+    The kernel writes the primary only: a copy is as newfs, tunefs or fsck left it.
+    """
+    data = read(SBLOCKSIZE, offset) if offset + FS_SIZE <= size else b""
+    order, _ = _match_magic(data)
+    if order is None:
+        raise BadMagic(where, f"no FFS superblock at byte {offset}").advise(_copy_hint(read, size))
+    fs = Superblock.decode(data, order, offset, where)
+    check_superblock(fs, size)
+    fs.apple_ufs = _is_apple(fs, read, size)
+    if fs.old_layout:
+        fs.fs_sblockloc = SBLOCK_UFS1
+    if fs.fs_sblockloc != offset:
+        groups = CSUM.codec(order).iter_unpack_flat(read(fs.fs_ncg * CSUM.size, fs.fs_csaddr << fs.fs_fshift))
+        fs.fs_cstotal = Csum(*map(sum, zip(*groups, strict=True)))
+        fs.warnings.append(
+            f"the superblock is the copy at byte {offset}, which nobody keeps up to date: whether the file "
+            "system was unmounted cleanly is not known; fsck_ffs can repair the primary"
+        )
+    return fs
 
 
 def _match_magic(data: bytes) -> tuple[Order | None, int]:
@@ -396,13 +429,19 @@ def _is_apple(fs: Superblock, read: Read, size: int) -> bool:
 
 
 def _copy_hint(read: Read, size: int) -> str:
-    """Return what to add to the message when a copy of the superblock is near the start."""
+    """Return what to say of the first sound copy of the superblock near the start; "" without one."""
     for offset in range(_HINT_STEP, min(_HINT_END, size - FS_SIZE) + 1, _HINT_STEP):
         data = read(FS_SIZE, offset)
         order, _ = _match_magic(data)
-        if order is not None:
-            return (
-                f"; there is a copy at byte {offset}: the primary is damaged, "
-                f"fsck_ffs -b {offset // 512} can restore it"
-            )
-    return "; is this the right partition, and is it an FFS?"
+        if order is None:
+            continue
+        try:
+            check_superblock(Superblock.decode(data, order, offset, ""), size)
+        except Corrupt:
+            continue
+        sblock = offset // _SECTOR
+        return (
+            f"there is a copy at byte {offset}: the primary is damaged, mount with -o sblock={sblock}, "
+            f"or let fsck_ffs -b {sblock} restore it"
+        )
+    return ""

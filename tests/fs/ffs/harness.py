@@ -39,12 +39,13 @@ def mounted(
     size: int | None = None,
     flags: int = MNT_RDONLY,
     memory: Memory | None = None,
+    sblock: int = 0,
 ) -> Iterator[FfsMount]:
     """Mount the FFS at byte `offset` of an image, and unmount it at the end."""
     hostfile = HostFile.open(str(image), readonly=True)
     window = Window(hostfile, offset, hostfile.size - offset if size is None else size)
     try:
-        mp = mount_window(Vfs(memory or Memory()), window, RDEV, flags)
+        mp = mount_window(Vfs(memory or Memory()), window, RDEV, flags, sblock=sblock)
     except BaseException:
         window.close()
         raise

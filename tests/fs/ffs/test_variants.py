@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rumpfs.abi import errno
-from rumpfs.abi.fcntl import FREAD
 from rumpfs.base.errors import VfsError
-from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, SF_SNAPSHOT
+from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT
 from rumpfs.ondisk.ufs.fs import FS, FS_BAD_MAGIC, FS_UFS2EA_MAGIC
-from rumpfs.vfs.cred import ROOT, VREAD
 from rumpfs.vfs.mount import StatVfs
 from rumpfs.vfs.vnode import VLNK, VREG, Vattr
 from tests.fs.ffs.editor import Editor
@@ -194,21 +190,6 @@ def test_only_bit_0_of_fs_clean_means_clean(
         assert ("was not unmounted cleanly" in caplog.text) == warns
 
 
-@pytest.mark.parametrize(("version", "order"), [(1, "<"), (2, ">")])
-def test_without_a_primary_superblock_the_message_names_a_copy(
-    ufs: Ufs, version: int, order: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    image = ufs(version, order)
-    with Editor(image) as editor:
-        copy = editor.at(editor.fs.cgsblock(0))
-        editor.write(editor.fs.offset, bytes(8192))
-    with pytest.raises(VfsError) as caught, mounted(image):
-        pass
-    assert caught.value.errno == errno.EINVAL
-    assert f"there is a copy at byte {copy}" in caplog.text
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-
-
 def test_an_unfinished_newfs_is_refused(ufs: Ufs) -> None:
     image = ufs(2, "<")
     with Editor(image) as editor:
@@ -231,22 +212,6 @@ def test_writing_is_refused(ufs: Ufs) -> None:
     with pytest.raises(VfsError) as caught, mounted(ufs(2, "<"), flags=0):
         pass
     assert caught.value.errno == errno.EROFS
-
-
-def test_a_snapshot_is_nobodys(ufs: Ufs) -> None:
-    image = ufs(2, "<")
-    with Editor(image) as editor:
-        editor.change_inode(editor.ino("/big"), di_flags=SF_SNAPSHOT)
-    with mounted(image) as mp:
-        vp = resolve(mp, "/big")
-        actions: list[Callable[[], Any]] = [
-            lambda: vp.access(VREAD, ROOT), lambda: vp.open(FREAD, ROOT), lambda: vp.read(0, 10),
-        ]  # fmt: skip
-        for action in actions:
-            with pytest.raises(VfsError) as caught:
-                action()
-            assert caught.value.errno == errno.EPERM
-        assert vp.getattr().flags == SF_SNAPSHOT
 
 
 @pytest.mark.parametrize(("version", "order"), [(1, "<"), (1, ">"), (2, "<"), (2, ">")])

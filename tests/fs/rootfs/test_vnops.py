@@ -180,14 +180,20 @@ def test_what_is_no_file_type_is_refused(root):
 # --- content ------------------------------------------------------------------------------------
 
 
-def test_times_do_not_change_by_use(root):
+def test_times_change_when_they_are_set_and_when_a_file_is_written(root):
+    """NetBSD's tests/fs/vfs/t_mtime_write.c and t_mtime_otrunc.c want the latter of a rumpfs, too."""
     vp = root.create(b"file", 0o100644, ROOT)
     before = times(vp), times(root)
-    vp.write(0, b"x", 0, ROOT)
     vp.read(0, 1)
-    vp.setattr(SetAttr(mode=0o600, size=0), ROOT)
+    vp.setattr(SetAttr(mode=0o600), ROOT)
     root.create(b"other", 0o100644, ROOT)
     assert (times(vp), times(root)) == before
+    for change in (lambda: vp.write(0, b"x", 0, ROOT), lambda: vp.setattr(SetAttr(size=0), ROOT)):
+        vp.setattr(SetAttr(mtime=(3, 4)), ROOT)
+        change()
+        access, modification, status, birth = (times(vp)[at : at + 2] for at in (0, 2, 4, 6))
+        assert access == birth == before[0][:2]
+        assert modification == status > before[0][:2]
     vp.setattr(SetAttr(atime=(1, 2), mtime=(3, 4), birthtime=(5, 6)), ROOT)
     assert times(vp)[:4] == (1, 2, 3, 4)
     assert times(vp)[6:] == (5, 6)

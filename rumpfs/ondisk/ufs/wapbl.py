@@ -1,0 +1,382 @@
+"""WAPBL, the metadata log of NetBSD's FFS: its records, and what a replay puts where.
+
+`find_log` says where the log of a file system lies, `Wapbl` reads it, and `Wapbl.replay` returns what a
+replay amounts to: extents of the device that become copies of others, which lie in the log, and the inodes
+that were allocated without a name. Nothing is written here.
+
+The log is in the byte order of the machine that wrote it, whatever the order of the file system; so are the
+fields of the superblock that say where it lies. Both are found out.
+Source: NetBSD sys/sys/wapbl_replay.h (records), sys/kern/vfs_wapbl.c (replay, and what the writer keeps to),
+sys/ufs/ffs/ffs_wapbl.c and sys/ufs/ufs/ufs_wapbl.h (place).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rumpfs.base.errors import BadMagic, Corrupt, DiskError
+from rumpfs.ondisk.layout import I32, I64, ORDERS, U32, U64, Order, Record
+
+if TYPE_CHECKING:
+    from rumpfs.ondisk.ufs.superblock import Read, Superblock
+
+#: wc_type
+WAPBL_WC_HEADER = 0x5741424C
+WAPBL_WC_INODES = 0x5741424D
+WAPBL_WC_REVOCATIONS = 0x5741424E
+WAPBL_WC_BLOCKS = 0x5741424F
+
+#: Names of the records, for messages.
+WC_NAMES = {
+    WAPBL_WC_HEADER: "header",
+    WAPBL_WC_INODES: "inodes",
+    WAPBL_WC_REVOCATIONS: "revocations",
+    WAPBL_WC_BLOCKS: "blocks",
+}
+
+_VERSION = 1
+
+#: The unit of wc_daddr, whatever a sector is.
+DEV_BSIZE = 512
+#: The largest buffer (sys/sys/param.h), so the largest entry of a list of blocks.
+_MAXBSIZE = 65536
+#: Live bytes of a log beyond which it is not believed: newfs and mount make logs of 64 MiB at most, and what
+#: a replay has to remember grows with the log.
+_MAXLIVE = 256 << 20
+
+WC_HEADER = Record(
+    "wapbl_wc_header",
+    80,
+    (
+        (0, "wc_type", U32),
+        (4, "wc_len", I32),
+        (8, "wc_checksum", U32),
+        (12, "wc_generation", U32),
+        (16, "wc_fsid", I32[2]),
+        (24, "wc_time", U64),
+        (32, "wc_timensec", U32),
+        (36, "wc_version", U32),
+        (40, "wc_log_dev_bshift", U32),
+        (44, "wc_fs_dev_bshift", U32),
+        (48, "wc_head", I64),
+        (56, "wc_tail", I64),
+        (64, "wc_circ_off", I64),
+        (72, "wc_circ_size", I64),
+    ),
+)
+
+#: WAPBL_WC_BLOCKS and WAPBL_WC_REVOCATIONS: wc_blkcount entries follow, and behind that of blocks their data.
+WC_BLOCKLIST = Record(
+    "wapbl_wc_blocklist",
+    16,
+    ((0, "wc_type", U32), (4, "wc_len", I32), (8, "wc_blkcount", I32), (12, "wc_unused", I32)),
+)
+WC_BLOCK = Record("wc_blocks", 16, ((0, "wc_daddr", I64), (8, "wc_unused", I32), (12, "wc_dlen", I32)))
+
+#: WAPBL_WC_INODES: wc_inocnt entries follow.
+WC_INODELIST = Record(
+    "wapbl_wc_inodelist",
+    16,
+    ((0, "wc_type", U32), (4, "wc_len", I32), (8, "wc_inocnt", I32), (12, "wc_clear", I32)),
+)
+WC_INODE = Record("wc_inodes", 8, ((0, "wc_inumber", U32), (4, "wc_imode", U32)))
+
+#: wc_type -> the list, the field with its number of entries, an entry.
+_LISTS = {
+    WAPBL_WC_INODES: (WC_INODELIST, "wc_inocnt", WC_INODE),
+    WAPBL_WC_REVOCATIONS: (WC_BLOCKLIST, "wc_blkcount", WC_BLOCK),
+    WAPBL_WC_BLOCKS: (WC_BLOCKLIST, "wc_blkcount", WC_BLOCK),
+}
+
+
+class LogPosition(NamedTuple):
+    """Where a log lies on its device, in bytes; `blksize` is that of a log block."""
+
+    start: int
+    size: int
+    blksize: int
+
+
+class Extent(NamedTuple):
+    """`length` bytes at byte `start` of the device are to be what it has at byte `source`."""
+
+    start: int
+    length: int
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record between tail and head.
+
+    Attributes:
+        offset: bytes from the start of the log.
+        row: its head, under the names of the BSD structure.
+        entries: what it lists, likewise.
+    """
+
+    offset: int
+    row: Any
+    entries: list[Any]
+
+    @property
+    def name(self) -> str:
+        """What kind of record it is."""
+        return WC_NAMES[self.row.wc_type]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay amounts to.
+
+    Attributes:
+        extents: in ascending order and disjoint; they may be written in any order.
+        inodes: inode number -> mode, of the inodes that were allocated and had no name: those that still
+            have none are to be freed afterwards.
+    """
+
+    extents: list[Extent]
+    inodes: dict[int, int]
+
+
+def find_log(fs: Superblock, size: int) -> LogPosition:
+    """Return where the log lies that a superblock names (`Superblock.has_wapbl`).
+
+    Args:
+        fs: the superblock.
+        size: bytes of the device.
+
+    Raises:
+        Corrupt: there is no such place.
+    """
+    for order in ORDERS:
+        swap = order != fs.order
+        addr, count, blksize, _ = (_swapped(number) if swap else number for number in fs.fs_journallocs)
+        if DEV_BSIZE <= blksize <= _MAXBSIZE and not blksize & blksize - 1:
+            break
+    else:
+        where = f"{fs.where}: superblock at byte {fs.offset}"
+        raise Corrupt(where, "fs_journallocs", fs.fs_journallocs, "names no size of a log block")
+    if count < 3 or (addr + count) * blksize > size:
+        where = f"{fs.where}: WAPBL log at byte {addr * blksize}"
+        raise Corrupt(where, "fs_journallocs", (addr, count, blksize), f"the device has {size} bytes")
+    return LogPosition(addr * blksize, count * blksize, blksize)
+
+
+#: A check of a header: field, predicate of header, log block and bytes of the log, rule.
+_HeaderCheck = tuple[str, Callable[[Any, int, int], bool], str]
+
+_HEADER_CHECKS: tuple[_HeaderCheck, ...] = (
+    ("wc_version", lambda wc, block, size: wc.wc_version == _VERSION, f"must be {_VERSION}"),
+    ("wc_len", lambda wc, block, size: wc.wc_len == block, "must be a log block"),
+    (
+        "wc_log_dev_bshift",
+        lambda wc, block, size: wc.wc_log_dev_bshift == block.bit_length() - 1,
+        "must be log2 of a log block",
+    ),
+    ("wc_fs_dev_bshift", lambda wc, block, size: 9 <= wc.wc_fs_dev_bshift <= 16, "must be 9..16"),
+    ("wc_circ_off", lambda wc, block, size: wc.wc_circ_off == 2 * block, "must be two log blocks"),
+    (
+        "wc_circ_size",
+        lambda wc, block, size: 0 < wc.wc_circ_size <= size - 2 * block and not wc.wc_circ_size % block,
+        "must be log blocks, and fit in the log",
+    ),
+    (
+        "wc_head",
+        lambda wc, block, size: _in_circle(wc, wc.wc_head, block),
+        "must be a log block in the circle",
+    ),
+    (
+        "wc_tail",
+        lambda wc, block, size: _in_circle(wc, wc.wc_tail, block),
+        "must be a log block in the circle",
+    ),
+    ("wc_tail", lambda wc, block, size: (wc.wc_tail == 0) == (wc.wc_head == 0), "is 0 when wc_head is"),
+)
+
+
+def _in_circle(wc: Any, offset: int, block: int) -> bool:
+    """True when a position is one, or 0."""
+    return offset == 0 or (wc.wc_circ_off <= offset < wc.wc_circ_off + wc.wc_circ_size and not offset % block)
+
+
+class Wapbl:
+    """A log, as its newest commit header has it.
+
+    Args:
+        read: reads bytes of the device.
+        size: bytes of the device.
+        position: where the log lies.
+        where: names the device in messages.
+
+    Attributes:
+        where: names the log in messages.
+        order: the byte order of its records.
+        slot: which of the two headers is the newest.
+        header: that header, under the names of the BSD structure.
+
+    Raises:
+        BadMagic: neither slot holds a header.
+        Corrupt: neither holds one that can be believed.
+    """
+
+    def __init__(self, read: Read, size: int, position: LogPosition, where: str) -> None:
+        self._read = read
+        self._size = size
+        self._start, self._length, self._block = position
+        self.where = f"{where}: WAPBL log at byte {self._start}"
+        self.slot, self.order, self.header = self._newest()
+        self._circ_off: int = self.header.wc_circ_off
+        self._circ_end: int = self._circ_off + self.header.wc_circ_size
+
+    @property
+    def live(self) -> int:
+        """Bytes from the tail to the head; 0 when there is nothing to replay."""
+        head, tail, size = self.header.wc_head, self.header.wc_tail, self.header.wc_circ_size
+        return int((head - tail - 1) % size + 1) if tail else 0
+
+    def records(self) -> Iterator[LogRecord]:
+        """Yield the records from the oldest to the newest.
+
+        Raises:
+            BadMagic: something else is there.
+            Corrupt: a length or a number is not what the format allows.
+        """
+        left = self.live
+        if left > _MAXLIVE:
+            raise Corrupt(self.where, "wc_head", self.header.wc_head, f"{left} bytes of records are too many")
+        offset = self.header.wc_tail
+        while left:
+            record = self._record(offset, left)
+            yield record
+            left -= record.row.wc_len
+            offset = self._advance(offset, record.row.wc_len)
+
+    def replay(self) -> Replay:
+        """Return what a replay of the log amounts to.
+
+        Raises:
+            BadMagic, Corrupt: as `records`; and when a block lies outside of the device.
+        """
+        sectors: dict[int, int] = {}
+        inodes: dict[int, int] = {}
+        for record in self.records():
+            kind = record.row.wc_type
+            if kind == WAPBL_WC_BLOCKS:
+                self._enter(record, sectors)
+            elif kind == WAPBL_WC_REVOCATIONS:
+                for block in record.entries:
+                    for daddr in _sectors(block):
+                        sectors.pop(daddr, None)
+            else:
+                if record.row.wc_clear:
+                    inodes.clear()
+                inodes.update(record.entries)
+        return Replay(_extents(sectors, self._start), inodes)
+
+    def _newest(self) -> tuple[int, Order, Any]:
+        """Return slot, byte order and row of the header that was written last."""
+        data = self._read(2 * self._block, self._start)
+        found: list[tuple[int, Order, Any]] = []
+        problem: DiskError | None = None
+        for slot in range(2):
+            try:
+                found.append((slot, *self._header(data, slot)))
+            except DiskError as error:
+                problem = problem or error
+        if not found:
+            assert problem is not None
+            raise problem
+        first, last = found[0], found[-1]
+        ahead = last[2].wc_generation - first[2].wc_generation & 0xFFFFFFFF
+        return last if ahead < 1 << 31 else first
+
+    def _header(self, data: bytes, slot: int) -> tuple[Order, Any]:
+        """Return byte order and row of the header in a slot, checked."""
+        where = f"{self.where}: header {slot}"
+        for order in ORDERS:
+            row = WC_HEADER.codec(order).unpack(data, slot * self._block)
+            if row.wc_type == WAPBL_WC_HEADER:
+                break
+        else:
+            raise BadMagic(where, f"wc_type is {row.wc_type:#x}")
+        for name, passes, rule in _HEADER_CHECKS:
+            if not passes(row, self._block, self._length):
+                raise Corrupt(where, name, getattr(row, name), rule)
+        return order, row
+
+    def _record(self, offset: int, left: int) -> LogRecord:
+        """Return the record at `offset`, of which `left` bytes may be in use."""
+        where = f"{self.where}: record at byte {offset} of it"
+        data = self._read(self._block, self._start + offset)
+        kind = WC_BLOCKLIST.codec(self.order).unpack(data).wc_type
+        if kind not in _LISTS:
+            raise BadMagic(where, f"wc_type is {kind:#x}")
+        head, counter, entry = _LISTS[kind]
+        row = head.codec(self.order).unpack(data)
+        count = getattr(row, counter)
+        most = (self._block - head.size) // entry.size
+        if not 0 <= count <= most:
+            raise Corrupt(where, counter, count, f"a log block has room for {most}")
+        entries = list(entry.codec(self.order).iter_unpack(data[head.size : head.size + count * entry.size]))
+        if entry is WC_BLOCK:
+            self._check_blocks(entries, where)
+        length = self._block
+        if kind == WAPBL_WC_BLOCKS:
+            length -= -sum(block.wc_dlen for block in entries) // self._block * self._block
+        if row.wc_len != length or length > left:
+            raise Corrupt(
+                where, "wc_len", row.wc_len, f"what it lists takes {length} bytes, of {left} in use"
+            )
+        return LogRecord(offset, row, entries)
+
+    def _check_blocks(self, blocks: list[Any], where: str) -> None:
+        """Check that blocks of a list are what a buffer can be, and lie on the device."""
+        unit = 1 << self.header.wc_fs_dev_bshift
+        sectors = self._size // DEV_BSIZE
+        for block in blocks:
+            if not 0 < block.wc_dlen <= _MAXBSIZE or block.wc_dlen % unit:
+                rule = f"must be a multiple of {unit} up to {_MAXBSIZE}"
+                raise Corrupt(where, "wc_dlen", block.wc_dlen, rule)
+            if not 0 <= block.wc_daddr <= sectors - block.wc_dlen // DEV_BSIZE:
+                rule = f"the device has {sectors} sectors"
+                raise Corrupt(where, "wc_daddr", block.wc_daddr, rule)
+
+    def _advance(self, offset: int, nbytes: int) -> int:
+        """Return the offset in the log that lies `nbytes` bytes, at most a lap, behind another."""
+        offset += nbytes
+        return offset if offset < self._circ_end else offset - self._circ_end + self._circ_off
+
+    def _enter(self, record: LogRecord, sectors: dict[int, int]) -> None:
+        """Note for each sector that a record lists where in the log its content is."""
+        offset = self._advance(record.offset, self._block)
+        for block in record.entries:
+            for daddr in _sectors(block):
+                sectors[daddr] = offset
+                offset = self._advance(offset, DEV_BSIZE)
+
+
+def _sectors(block: Any) -> range:
+    """Return the numbers of a block's sectors."""
+    return range(block.wc_daddr, block.wc_daddr + block.wc_dlen // DEV_BSIZE)
+
+
+def _extents(sectors: dict[int, int], start: int) -> list[Extent]:
+    """Return sectors and their offsets in the log that starts at byte `start` as extents."""
+    extents: list[Extent] = []
+    for daddr, offset in sorted(sectors.items()):
+        extent = Extent(daddr * DEV_BSIZE, DEV_BSIZE, start + offset)
+        if extents:
+            last = extents[-1]
+            if last.start + last.length == extent.start and last.source + last.length == extent.source:
+                extents[-1] = last._replace(length=last.length + DEV_BSIZE)
+                continue
+        extents.append(extent)
+    return extents
+
+
+def _swapped(number: int) -> int:
+    """Return 64 bits with their bytes in the other order."""
+    return int.from_bytes(number.to_bytes(8, "little"), "big")

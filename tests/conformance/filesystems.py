@@ -1,0 +1,165 @@
+"""The file systems that the cases are run for, and what each of them lacks.
+
+NetBSD skips a case where a file system has not got what it is about; here a case names its needs
+(`@pytest.mark.needs("rename")`), and a file system the reason why it cannot meet one. A case that works in
+the fixture `fs`, which is mounted for writing, needs "write".
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from tests.calls import Calls
+from tests.conformance.system import DISK_SIZE, System
+from tests.images_util import makefs
+
+#: bytes of an image when a case does not say otherwise (NetBSD: FSTEST_IMGSIZE)
+IMAGE_SIZE = 10000 * 512
+
+
+class Kind:
+    """A file system type.
+
+    Attributes:
+        name: in the names of tests.
+        column: in the table of results; the kinds of one column have to agree.
+        fstype: what mount(2) and statvfs(2) call it.
+        survives: whether files are there again after an unmount.
+    """
+
+    fstype: bytes
+    survives = False
+
+    def __init__(self, name: str, column: str, lacks: Mapping[str, str]) -> None:
+        self.name = name
+        self.column = column
+        self.lacks = lacks
+
+    def why_not(self, needs: set[str]) -> str | None:
+        """Return why a case with these needs is not applicable, or None."""
+        reasons = [self.lacks[need] for need in sorted(needs) if need in self.lacks]
+        return ", ".join(reasons) or None
+
+    def newfs(self, system: System, size: int, files: Mapping[str, bytes]) -> None:
+        """Make a new file system of `size` bytes with files in its root."""
+
+    def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        """Mount what newfs made; `args` are fields of struct tmpfs_args."""
+        raise NotImplementedError
+
+
+class Rumpfs(Kind):
+    """The root file system's type, mounted once more."""
+
+    fstype = b"rumpfs"
+
+    def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        p.call("__mount50", b"rumpfs\0", mp + b"\0", flags, None, 0)
+
+
+class Kernfs(Kind):
+    """What the kernel says of itself; it is not for files of others."""
+
+    fstype = b"kernfs"
+
+    def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        p.call("__mount50", b"kernfs\0", mp + b"\0", flags, None, 0)
+
+
+class Tmpfs(Kind):
+    """tmpfs; the size is its limit."""
+
+    fstype = b"tmpfs"
+
+    def __init__(self, name: str, column: str, lacks: Mapping[str, str]) -> None:
+        super().__init__(name, column, lacks)
+        self._size = 0
+
+    def newfs(self, system: System, size: int, files: Mapping[str, bytes]) -> None:
+        self._size = size
+
+    def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        p.mount_tmpfs(mp, flags, **({"size": self._size} | args))
+
+
+class Ffs(Kind):
+    """An FFS that makefs(8) made.
+
+    Args:
+        version: 1 or 2.
+        order: le or be.
+    """
+
+    fstype = b"ffs"
+    survives = True
+
+    def __init__(self, version: int, order: str, lacks: Mapping[str, str]) -> None:
+        super().__init__(f"ffsv{version}{order}", "ffs", lacks)
+        self._version = version
+        self._order = order
+
+    def newfs(self, system: System, size: int, files: Mapping[str, bytes]) -> None:
+        image = _image(self._version, self._order, size, tuple(files.items()))
+        with system.disk(self.name).open("r+b") as disk:
+            disk.truncate(0)
+            disk.truncate(DISK_SIZE)
+            for offset, piece in image:
+                disk.seek(offset)
+                disk.write(piece)
+
+    def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        p.mount_ffs(mp, b"/" + self.name.encode(), flags)
+
+
+_Pieces = list[tuple[int, bytes]]
+
+
+@cache
+def _image(version: int, order: str, size: int, files: tuple[tuple[str, bytes], ...]) -> _Pieces:
+    """Return the pieces of a new image that are not zero, with their offsets."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree = Path(directory) / "tree"
+        tree.mkdir()
+        tree.chmod(0o755)
+        for name, content in files:
+            (tree / name).write_bytes(content)
+            (tree / name).chmod(0o755)
+        path = makefs(tree, Path(directory) / "image", version, order, 8192, 1024, "-s", str(size))
+        image = path.read_bytes()
+    step = 4096
+    pieces = ((at, image[at : at + step]) for at in range(0, len(image), step))
+    return [(at, piece) for at, piece in pieces if piece.count(0) != len(piece)]
+
+
+_NO_TMPFS_ARGS = {"tmpfs_args": "only tmpfs has these arguments"}
+_RUMPFS_LACKS = _NO_TMPFS_ARGS | {
+    "rename": "rumpfs has no rename",
+    "links": "rumpfs has no hard links",
+    "handles": "rumpfs has no file handles",
+    "limit": "nothing limits a rumpfs",
+    "nlink": "directories of a rumpfs do not count their links",
+    "dots": "a rumpfs does not list . and ..",
+    "flags": "a rumpfs keeps file flags, and does nothing about them",
+    "atime": "a rumpfs does not note when a file is read",
+}
+_KERNFS_LACKS = _NO_TMPFS_ARGS | {
+    "write": "nothing can be made in a kernfs",
+    "files": "a kernfs has files of its own",
+    "handles": "kernfs has no file handles",
+    "times": "the times of a kernfs are always now",
+}
+_FFS_LACKS = _NO_TMPFS_ARGS | {"write": "FFS is mounted read-only"}
+
+KINDS: tuple[Kind, ...] = (
+    Rumpfs("rumpfs", "rumpfs", _RUMPFS_LACKS),
+    Tmpfs("tmpfs", "tmpfs", {}),
+    Kernfs("kernfs", "kernfs", _KERNFS_LACKS),
+    *(Ffs(version, order, _FFS_LACKS) for version in (1, 2) for order in ("le", "be")),
+)
+#: the columns of the table of results
+COLUMNS = tuple(dict.fromkeys(kind.column for kind in KINDS))
+#: names of the disks that a server needs for them
+DISKS = tuple(kind.name for kind in KINDS if isinstance(kind, Ffs))
