@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,12 +94,18 @@ def processes(peer: Peer) -> dict[int, tuple[bytes, int]]:
     }
 
 
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Ask a server again until something is so; return whether it became so in time."""
+    deadline = time.monotonic() + seconds
+    while not (so := condition()) and time.monotonic() < deadline:
+        pass
+    return so
+
+
 def alone(peer: Peer) -> None:
     """Wait until the kernel has no process but init and the peer's, which runs nothing else."""
-    deadline = time.monotonic() + PATIENCE
-    while len(left := processes(peer)) > 2:
-        assert time.monotonic() < deadline, f"they did not go: {left}"
-    assert sorted(nlwps for _, nlwps in left.values()) == [1, 2]
+    assert until(lambda: len(processes(peer)) == 2), f"they did not go: {processes(peer)}"
+    assert sorted(nlwps for _, nlwps in processes(peer).values()) == [1, 2]
 
 
 class Holding(Counter[str]):
@@ -124,10 +130,8 @@ def holding(served: Served) -> Holding:
 
 def leaked(served: Served, before: Holding) -> dict[str, int]:
     """Return what a server without clients holds more of than before, once what ends by itself has ended."""
-    deadline = time.monotonic() + SETTLED
-    while (left := dict(holding(served) - before)) and time.monotonic() < deadline:
-        pass
-    return left
+    until(lambda: not holding(served) - before, SETTLED)
+    return dict(holding(served) - before)
 
 
 def rss(served: Served) -> int:

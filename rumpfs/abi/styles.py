@@ -22,10 +22,12 @@ from rumpfs.abi import (
     mount,
     poll,
     signal,
+    socket,
     stat,
     sysctl,
     time,
 )
+from rumpfs.abi.syscalls import Syscall
 
 # --- numbers ----------------------------------------------------------------------------------------
 
@@ -145,7 +147,8 @@ _SEEK: Final = Choice(names_of(fcntl, "SEEK_"))
 _FLOCK: Final = Bits(names_of(fcntl, "LOCK_"))
 _FSYNC: Final = Bits({value: name for value, name in names_of(fcntl, "F").items() if name.endswith("SYNC")})
 _LOCKS: Final = {fcntl.F_RDLCK: "F_RDLCK", fcntl.F_UNLCK: "F_UNLCK", fcntl.F_WRLCK: "F_WRLCK"}
-_FCNTL: Final = Choice(names_of(fcntl, "F_", "F_OK", *_LOCKS.values()))
+_FSCTL: Final = [name for name in vars(fcntl) if name.startswith(("F_FS", "F_PARAM_"))]
+_FCNTL: Final = Choice(names_of(fcntl, "F_", "F_OK", *_LOCKS.values(), *_FSCTL))
 _LOCK: Final = layout(
     fcntl.FLOCK,
     "l_start l_len l_pid l_type l_whence",
@@ -170,13 +173,16 @@ _POLL: Final = Bits(names_of(poll, "POLL", "POLLWRNORM"))
 
 # --- structures -------------------------------------------------------------------------------------
 
-_STAT: Final = layout(
-    stat.STAT,
-    "-dev st_mode st_ino st_nlink st_uid st_gid -rdev "
-    "-atime -atimensec -mtime -mtimensec -ctime -ctimensec -birthtime -birthtimensec "
-    "st_size -blocks -blksize -flags -gen",
-    st_mode=FILEMODE,
-)
+_STAT_IDS: Final = "st_nlink st_uid st_gid -rdev "
+_STAT_TIMES: Final = "-atime -atimensec -mtime -mtimensec -ctime -ctimensec "
+_STAT_REST: Final = "st_size -blocks -blksize -flags -gen "
+_BIRTH: Final = "-birthtime -birthtimensec "
+_STAT_NAMES: Final = "-dev st_mode st_ino " + _STAT_IDS + _STAT_TIMES + _BIRTH + _STAT_REST
+_STAT: Final = layout(stat.STAT, _STAT_NAMES, st_mode=FILEMODE)
+_STAT30: Final = layout(stat.STAT30, _STAT_NAMES, st_mode=FILEMODE)
+_STAT_NAMES13: Final = "-dev st_ino st_mode " + _STAT_IDS + _STAT_TIMES + _STAT_REST
+_STAT13: Final = layout(stat.STAT13, _STAT_NAMES13 + _BIRTH, st_mode=FILEMODE)
+_STAT12: Final = layout(stat.STAT12, _STAT_NAMES13, st_mode=FILEMODE)
 _STATVFS_NUMBERS: Final = (
     "f_flag f_bsize -frsize -iosize f_blocks f_bfree -bavail -bresvd f_files f_ffree -favail -fresvd "
     "-syncreads -syncwrites -asyncreads -asyncwrites -fsidx -fsid -namemax -owner "
@@ -193,14 +199,14 @@ _STATVFS: Final = layout(
 _STATVFS_100: Final = layout(
     stat.STATVFS_100, _STATVFS_NUMBERS + "f_fstypename f_mntonname f_mntfromname -label", **_STATVFS_STYLES
 )
-TIMESPEC: Final = layout(time.TIMESPEC, "tv_sec tv_nsec")
-TIMEVAL: Final = layout(time.TIMEVAL, "tv_sec tv_usec")
-_ITIMERVAL: Final = layout(
-    time.ITIMERVAL, "it_interval.tv_sec it_interval.tv_usec it_value.tv_sec it_value.tv_usec"
-)
-_ITIMERSPEC: Final = layout(
-    time.ITIMERSPEC, "it_interval.tv_sec it_interval.tv_nsec it_value.tv_sec it_value.tv_nsec"
-)
+_TIMESPEC_NAMES: Final = "tv_sec tv_nsec"
+_TIMEVAL_NAMES: Final = "tv_sec tv_usec"
+_ITIMERVAL_NAMES: Final = "it_interval.tv_sec it_interval.tv_usec it_value.tv_sec it_value.tv_usec"
+_ITIMERSPEC_NAMES: Final = "it_interval.tv_sec it_interval.tv_nsec it_value.tv_sec it_value.tv_nsec"
+_TIMESPEC: Final = layout(time.TIMESPEC, _TIMESPEC_NAMES)
+_TIMEVAL: Final = layout(time.TIMEVAL, _TIMEVAL_NAMES)
+_ITIMERVAL: Final = layout(time.ITIMERVAL, _ITIMERVAL_NAMES)
+_ITIMERSPEC: Final = layout(time.ITIMERSPEC, _ITIMERSPEC_NAMES)
 _RLIMIT_STRUCT: Final = layout(
     Struct("<QQ"),
     "rlim_cur rlim_max",
@@ -216,13 +222,18 @@ _SIGEVENT: Final = layout(
 )
 _IOVEC: Final = layout(Struct("<QQ"), "iov_base iov_len", iov_base=Data("iov_len"))
 _POLLFD: Final = layout(poll.POLLFD, "fd events revents", events=_POLL, revents=_POLL)
-_KEVENT: Final = layout(
-    event.KEVENT,
-    "ident filter flags fflags data udata",
-    filter=Choice(names_of(event, "EVFILT_")),
-    flags=Bits(names_of(event, "EV_", "EV_SYSFLAGS")),
-    fflags=HEX,
-    udata=HEX,
+_KEVENT_NAMES: Final = "ident filter flags fflags data udata"
+_KEVENT_STYLES: Final[dict[str, Style]] = {
+    "filter": Choice(names_of(event, "EVFILT_")),
+    "flags": Bits(names_of(event, "EV_", "EV_SYSFLAGS")),
+    "fflags": HEX,
+    "udata": HEX,
+}
+_KEVENT: Final = layout(event.KEVENT, _KEVENT_NAMES, **_KEVENT_STYLES)
+_KEVENT100: Final = layout(
+    Struct(f"{event.KEVENT.format}{event.KEVENT100_SIZE - event.KEVENT.size}x"),
+    _KEVENT_NAMES,
+    **_KEVENT_STYLES,
 )
 _UFS_ARGS: Final = layout(mount.UFS_ARGS, "fspec", fspec=Text())
 _TMPFS_ARGS: Final = layout(
@@ -255,7 +266,10 @@ _STYLES: Final[tuple[tuple[Style, str], ...]] = (
     (FILEMODE, "__mknod50.mode mknodat.mode"),
     (ID, "uid gid ruid euid rgid egid owner group"),
     (HEX, "dev chflags.flags fchflags.flags lchflags.flags"),
-    (OPEN, "open.flags openat.oflags __fhopen40.flags pipe2.flags dup3.flags kqueue1.flags"),
+    (
+        OPEN,
+        "open.flags openat.oflags __fhopen40.flags pipe2.flags dup3.flags __dup3100.flags kqueue1.flags",
+    ),
     (
         DIRFD,
         "fd1 fd2 fromfd tofd mkfifoat.fd mknodat.fd mkdirat.fd faccessat.fd fchmodat.fd fchownat.fd "
@@ -310,10 +324,10 @@ _STYLES: Final[tuple[tuple[Style, str], ...]] = (
     (_RLIMIT_STRUCT, "rlp"),
     (_CLOCK, "clock_id"),
     (_TIMER, "__timer_settime50.flags clock_nanosleep.flags"),
-    (TIMEVAL, "tv delta olddelta __gettimeofday50.tp"),
-    (TIMESPEC, "ts timeout rqtp rmtp __clock_gettime50.tp __clock_settime50.tp __clock_getres50.tp"),
-    (Array(TIMEVAL), "tptr"),
-    (Array(TIMESPEC), "utimensat.tptr futimens.tptr"),
+    (_TIMEVAL, "tv delta olddelta __gettimeofday50.tp"),
+    (_TIMESPEC, "ts timeout rqtp rmtp __clock_gettime50.tp __clock_settime50.tp __clock_getres50.tp"),
+    (Array(_TIMEVAL), "tptr"),
+    (Array(_TIMESPEC), "utimensat.tptr futimens.tptr"),
     (Signed(), "poll.timeout"),
     (_ITIMERVAL, "itv oitv"),
     (_ITIMERSPEC, "__timer_settime50.value ovalue __timer_gettime50.value"),
@@ -343,10 +357,39 @@ _STYLES: Final[tuple[tuple[Style, str], ...]] = (
     (_XATTR, "setxattr.flags lsetxattr.flags fsetxattr.flags"),
     (_ITIMER, "__setitimer50.which __getitimer50.which"),
     (_SIGEVENT, "evp"),
+    (Choice(names_of(socket, "SHUT_")), "shutdown.how"),
+    (Array(_INT), "rsv"),
 )
 
 #: style by CALL.ARGUMENT or ARGUMENT
 BY_ARGUMENT: Final[dict[str, Style]] = {key: style for style, keys in _STYLES for key in keys.split()}
+
+#: what differs in an earlier or later version of a call (`Like.structure`): the structure here, and there
+_VERSIONS: Final = (
+    ("struct stat12", _STAT, _STAT12),
+    ("struct stat13", _STAT, _STAT13),
+    ("struct stat30", _STAT, _STAT30),
+    ("struct timespec50", _TIMESPEC, layout(time.TIMESPEC50, _TIMESPEC_NAMES)),
+    ("struct timeval50", _TIMEVAL, layout(time.TIMEVAL50, _TIMEVAL_NAMES)),
+    ("struct itimerspec50", _ITIMERSPEC, layout(time.ITIMERSPEC50, _ITIMERSPEC_NAMES)),
+    ("struct itimerval50", _ITIMERVAL, layout(time.ITIMERVAL50, _ITIMERVAL_NAMES)),
+    ("NetBSD 10's struct kevent", _KEVENT, _KEVENT100),
+)
+
+
+def style_of(row: Syscall, argument: str) -> Style | None:
+    """Return the style of an argument of a call: its own, or that of the call which it is like."""
+    name = row.name if row.like is None else row.like.name
+    style = BY_ARGUMENT.get(f"{name}.{argument}", BY_ARGUMENT.get(argument))
+    style = BY_ARGUMENT.get(f"{row.name}.{argument}", style)
+    if row.like is None:
+        return style
+    element = style.element if isinstance(style, Array) else style
+    for structure, present, other in _VERSIONS:
+        if structure == row.like.structure and element is present:
+            return style._replace(element=other) if isinstance(style, Array) else other
+    return style
+
 
 #: style of a result, by call
 BY_RESULT: Final[dict[str, Style]] = {

@@ -81,7 +81,8 @@ _JSON: Final = """\
 removed, and has the same members whatever other options are given. Times are in nanoseconds since 1970.
 A name that is not UTF-8 is in NAME_b64, in base64, in place of NAME ("name_b64" for "name").
 
-ls, stat     "entries": a list of files with
+ls, stat, find
+             "entries": a list of files with
                name path       the last component, and the path in the server
                type            file dir symlink char block fifo socket whiteout unknown
                mode            permissions, a number (octal 0644 is 420)
@@ -100,6 +101,10 @@ quota        "quotas": a list, by file system, type and id, with
                id              a number; null for what new ids get
                space files     used soft hard expires_ns grace_seconds    space is in bytes; a limit is
                                null when there is none, expires_ns while none is exceeded
+tree         "trees": a list of files as above; a directory has "children", a list of the same
+du           "usage": a list of path, bytes; and "total_bytes"
+sysctl       "sysctl": values by name: numbers, strings, structures in hexadecimal; with -d descriptions
+top          "processes": a list of pid ppid pgid sid uid gid lwps start comm
 trace        a document in each line, the first with "schema_version"; then each has
                event           call, signal, connect guest fork exec prefork cancel process refused
                                disconnect stopped

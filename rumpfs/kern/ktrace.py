@@ -29,6 +29,7 @@ from rumpfs.base.clock import now
 from rumpfs.base.copy import Body, CopyInStr, Done, Request
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.kern.syscall import Sysent
+from rumpfs.vfs.cred import Cred
 
 if TYPE_CHECKING:
     from rumpfs.kern.descrip import File
@@ -45,19 +46,21 @@ class Ktrace:
 
     Args:
         fp: a file that is open for writing; it stays open as long as a process is traced.
+        cred: of who asked for the trace.
     """
 
-    __slots__ = ("fp", "procs")
+    __slots__ = ("_cred", "fp", "procs")
 
-    def __init__(self, fp: File) -> None:
+    def __init__(self, fp: File, cred: Cred) -> None:
         self.fp = fp
+        self._cred = cred
         self.procs: set[Proc] = set()
         fp.f_count += 1
 
     def write(self, data: bytes) -> None:
         """Write a record; what would have to wait is lost, and an error ends the trace (ktrwrite)."""
         try:
-            taken = self.fp.write(data, self.fp_cred)
+            taken = self.fp.write(data, self._cred)
         except (VfsError, DiskError) as error:
             log.warning("ktrace write failed (%s), tracing stopped", error)
             for p in list(self.procs):
@@ -65,11 +68,6 @@ class Ktrace:
             return
         if not isinstance(taken, int):
             taken.close()
-
-    @property
-    def fp_cred(self) -> Any:
-        """The credentials of a traced process: the file was opened for all of them."""
-        return next(iter(self.procs)).cred
 
     def release(self) -> None:
         """No process is traced any longer: close the file."""
@@ -105,6 +103,8 @@ class Tracing:
         if self.emul:
             self.emul = False
             self.record(p, KTR_EMUL, _EMULATION)
+            if p.ktrace is not self:
+                return  # that could not be written
         seconds, fraction = now()
         last = 0 if self.version == 0 else _LID
         if self.version == 0:

@@ -94,7 +94,7 @@ def _ktrace(p: Proc, ops: int, facs: int, pid: int, fp: File | None) -> int:
             untrace(q, facs)
         return 0
     assert fp is not None
-    ktd = ktd or Ktrace(fp)
+    ktd = ktd or Ktrace(fp, p.cred)
     for q in targets:
         trace(q, ktd, facs, version)
     return 0

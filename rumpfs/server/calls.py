@@ -31,6 +31,10 @@ JOIN_MAX = 16384
 BACKLOG_MAX = 4 << 20
 #: calls of a client that may be under way (sys/sys/lwp.h has 2048 lwps for all)
 CALLS_MAX = 16384
+#: pieces that a client may owe: 512 writes of COPYIN_MAX bytes
+FETCHES_MAX = 65536
+#: bytes of calls of which a client has sent a part: it is asked for one after the other, and sends so
+GATHER_MAX = 64 << 20
 #: how often a call that is being aborted may go on asking before it is dropped
 ABORT_TRIES = 16
 
@@ -38,13 +42,14 @@ ABORT_TRIES = 16
 class Pending:
     """A call that waits: for answers of the client, for an event, or for its output to drain."""
 
-    __slots__ = ("body", "buffer", "calls", "missing", "reqno", "sleep", "string", "timer")
+    __slots__ = ("body", "buffer", "calls", "missing", "reqno", "size", "sleep", "string", "timer")
 
     def __init__(self, calls: Calls, reqno: int, body: Body) -> None:
         self.calls = calls
         self.reqno = reqno
         self.body = body
-        self.buffer: bytearray | None = None  # gathers a CopyIn of several pieces
+        self.buffer: bytearray | None = None  # gathers a CopyIn of several pieces, once the first is here
+        self.size = 0  # bytes that it gathers
         self.string = False  # the answer awaited is a string
         self.missing = 0  # pieces not yet here
         self.sleep: Sleep | None = None
@@ -82,13 +87,15 @@ class Calls:
     """
 
     __slots__ = (
-        "_fetches", "_paths", "_raised", "bulk", "conn", "deferred", "flush", "hub", "out", "p", "pending",
+        "_fetches", "_gathered", "_paths", "_raised", "bulk", "conn", "deferred", "flush", "hub", "out",
+        "p", "pending",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, conn: ServerConnection, p: Proc, flush: Callable[[], None]) -> None:
         self.hub = hub
         self.flush = flush
         self.bulk = 0
+        self._gathered = 0  # bytes of the buffers of pending calls
         self.conn = conn
         self.out = conn.out
         self.p = p
@@ -240,18 +247,30 @@ class Calls:
 
     def _piece(self, pending: Pending, offset: int, length: int, body: Buffer) -> None:
         buffer = pending.buffer
-        if buffer is None:
-            return
-        pending.missing -= 1
-        if len(body) != length:
-            pending.buffer = None
+        number = 0 if len(body) == length else errno.EFAULT
+        if buffer is None and not number:
+            if self._gathered + pending.size > GATHER_MAX:
+                number = errno.ENOMEM
+            else:
+                self._gathered += pending.size
+                buffer = pending.buffer = bytearray(pending.size)
+        if number:
             self._fetches = {n: fetch for n, fetch in self._fetches.items() if fetch[0] is not pending}
-            self.drive(pending, None, VfsError(errno.EFAULT))
+            self._gather_end(pending)
+            self.drive(pending, None, VfsError(number))
             return
+        assert buffer is not None
         buffer[offset : offset + length] = body
+        pending.missing -= 1
         if not pending.missing:
-            pending.buffer = None
+            self._gather_end(pending)
             self.drive(pending, buffer)
+
+    def _gather_end(self, pending: Pending) -> None:
+        """What was gathered for a call is not kept any more."""
+        if pending.buffer is not None:
+            self._gathered -= pending.size
+            pending.buffer = None
 
     def drive(self, pending: Pending, value: Any, error: VfsError | None = None) -> None:
         """Resume a pending call with what it waited for, until it waits again or is done.
@@ -281,6 +300,8 @@ class Calls:
                     return
                 elif not request.addr:  # type: ignore[union-attr]
                     error = VfsError(errno.EFAULT)
+                elif len(self._fetches) >= FETCHES_MAX:
+                    error = VfsError(errno.ENOMEM)
                 else:
                     self._fetch(pending, request)
                     return
@@ -307,11 +328,12 @@ class Calls:
         if length <= wire.COPYIN_PIECE:
             self._fetches[self.conn.copyin(addr, length)] = pending, -1, length
             return
-        pending.buffer = bytearray(length)
-        for offset in range(0, length, wire.COPYIN_PIECE):
+        pending.size = length
+        offsets = range(0, length, wire.COPYIN_PIECE)
+        pending.missing = len(offsets)
+        for offset in offsets:
             piece = min(wire.COPYIN_PIECE, length - offset)
             self._fetches[self.conn.copyin(addr + offset, piece)] = pending, offset, piece
-            pending.missing += 1
 
     def _sleep(self, pending: Pending, request: Sleep) -> None:
         pending.sleep = request
@@ -350,7 +372,7 @@ class Calls:
         self.deferred.clear()
         stopped, self.pending = self.pending, set()
         for pending in stopped:
-            pending.buffer = None
+            self._gather_end(pending)
             number = errno.EFAULT
             if pending.sleep is not None:
                 pending.sleep.queue.leave(pending.wake)

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple, TypeAlias
 
 from rumpfs.abi.stat import DIRENT, DIRENT_NAME
 from rumpfs.abi.styles import (
-    BY_ARGUMENT,
     BY_RESULT,
     CTL,
     Array,
@@ -30,8 +29,9 @@ from rumpfs.abi.styles import (
     Signed,
     Style,
     Text,
+    style_of,
 )
-from rumpfs.abi.syscalls import IN, OUT, PADDING, PATH, PTR, Arg
+from rumpfs.abi.syscalls import IN, OUT, PADDING, PATH, PTR, Arg, Syscall
 from rumpfs.sysproxy.ktrace import Called, Memory
 
 #: elements of an array that are shown
@@ -129,11 +129,11 @@ class Decoder:
         args = [arg for arg in row.args if arg.kind != PADDING]
         self.scope = dict(zip((arg.name for arg in args), struct.unpack_from(row.slots, slots), strict=True))
         for arg in args:
-            self.words[arg.name] = self._argument(row.name, arg, self.scope[arg.name])
+            self.words[arg.name] = self._argument(row, arg, self.scope[arg.name])
         return self.words
 
-    def _argument(self, call: str, arg: Arg, value: int) -> Value:
-        style = BY_ARGUMENT.get(f"{call}.{arg.name}", BY_ARGUMENT.get(arg.name))
+    def _argument(self, row: Syscall, arg: Arg, value: int) -> Value:
+        style = style_of(row, arg.name)
         if arg.kind not in (PATH, IN, OUT, PTR):
             return _word(style, value)
         if style is None:

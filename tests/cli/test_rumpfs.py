@@ -17,6 +17,8 @@ from tests.client.peer import Peer, Server
 LINES = {
     "ls": ":/", "cat": ":/x", "stat": ":/x", "cp": ":/x y", "mkdir": ":/x", "rm": ":/x", "mv": ":/x :/y",
     "ln": ":/x :/y", "df": "", "mount": "", "umount": ":/x", "quota": "",
+    "chmod": "0 :/x", "chown": "0 :/x", "chflags": "0 :/x", "touch": ":/x", "find": "", "tree": "", "du": "",
+    "sysctl": "", "top": "", "sh": "", "trace": "-- true",
 }  # fmt: skip
 
 

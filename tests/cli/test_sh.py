@@ -452,12 +452,7 @@ class Screen:
     def expect(self, regex: str) -> str:
         """Wait until something appears behind what was waited for before, and return it."""
         while not (match := re.search(regex.encode(), self.seen)):
-            ready, _, _ = select.select([self.master], [], [], PATIENCE)
-            assert ready, f"{regex} does not appear in {self.seen!r}"
-            try:
-                data = os.read(self.master, 65536)
-            except OSError:
-                data = b""
+            data = self._read()
             assert data, f"it ended before {regex}: {self.seen!r}"
             self.seen += data
         self.seen = self.seen[match.end() :]
@@ -465,12 +460,17 @@ class Screen:
 
     def end(self) -> int:
         """Wait for the end; return the exit status."""
-        try:
-            while os.read(self.master, 65536):
-                pass
-        except OSError:
+        while self._read():
             pass
         return self.process.wait(PATIENCE)
+
+    def _read(self) -> bytes:
+        ready, _, _ = select.select([self.master], [], [], PATIENCE)
+        assert ready, f"nothing more comes behind {self.seen!r}"
+        try:
+            return os.read(self.master, 65536)
+        except OSError:  # nobody has the terminal open any more
+            return b""
 
 
 @contextmanager
@@ -493,7 +493,7 @@ def test_a_prompt_shows_the_working_directory(tree: Shell) -> None:
         terminal.type("cat one.c\n")
         terminal.expect("\r\nd/one.c\r\nrumpfs:/t/d> $")
         terminal.type("cat nope\n")
-        terminal.expect("cat: nope: No such file or directory\r\n")
+        terminal.expect("cat: nope: No such file or directory\r\nrumpfs:/t/d> $")
         terminal.type("\x04")
         assert terminal.end() == 1
 

@@ -52,12 +52,16 @@ def test_a_value_is_set(shell: Shell, kernel: Client) -> None:
         (["-w", "kern.maxvnodes=many"], 1, "invalid literal"),
         (["-w", "kern.maxvnodes=99999999999"], 1, "does not fit into 4 bytes"),
         (["-w", "hw=1"], 1, "a part of the tree"),
-        (["unix://sock:/path"], 2, "a path in a server"),
     ],
 )
 def test_what_does_not_go(shell: Shell, words: list[str], status: int, text: str) -> None:
     done = shell.run("sysctl", *words)
     assert (done.status, text in done.err) == (status, True), done.err
+
+
+def test_a_path_is_no_server(shell: Shell, kernel: Client) -> None:
+    done = shell.run("sysctl", f"{kernel.url}:/t")
+    assert (done.status, "is a path in a server" in done.err) == (2, True)
 
 
 def test_descriptions(shell: Shell) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.system import System
+from tests.leaks import until
 
 PROGRAM = "rump/rumpkern/t_lwproc"
 _IMPLICIT = "a call names its process here: there is no current lwp that could be missing"
@@ -71,13 +72,11 @@ def test_lwps(system: System) -> None:
     pid = p.call("getpid")
     reader, writer = p.call("pipe")
     blocked = [system.begin(p, "read", reader, 1) for _ in range(LWPS)]
-    while nlwps(watcher, pid) != LWPS + 1:
-        pass
+    assert until(lambda: nlwps(watcher, pid) == LWPS + 1)
     for left in range(LWPS, 0, -1):
         assert p.call("getuid") == 375
         assert p.call("write", writer, b"x") == 1
-        while nlwps(watcher, pid) != left:
-            pass
+        assert until(lambda left=left: nlwps(watcher, pid) == left)
     for call in blocked:
         assert system.finish(call) == b"x"
     system.exit(p)

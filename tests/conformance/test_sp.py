@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.programs import run, started
-from tests.leaks import counted, holding, leaked, processes, rss
+from tests.leaks import counted, holding, leaked, processes, rss, until
 from tests.serving import COPYIN, REQ, RESP, SYSCALL, Frame, Peer, Served, serving
 
 PROGRAM = "rump/rumpkern/t_sp"
@@ -152,12 +152,7 @@ def test_signal(tmp_path: Path) -> None:
         Peer(served.path) as peer,
     ):
         peer.guest()
-        while 2 not in [nlwps for pid, (_, nlwps) in processes(peer).items() if pid != own(peer)]:
-            pass
+        own = peer.call(SYS_GETPID).retval
+        assert until(lambda: 2 in [nlwps for pid, (_, nlwps) in processes(peer).items() if pid != own])
         memory = {MIB: struct.pack("<2i", 11, 2), OLD: struct.pack("<i", SIGPROF)}
         assert peer.call(SYS_SYSCTL, MIB, 2, 0, 0, OLD, 4, memory=memory).error == 0
-
-
-def own(peer: Peer) -> int:
-    """Return the process number of a client."""
-    return peer.call(SYS_GETPID).retval

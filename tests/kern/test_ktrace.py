@@ -251,6 +251,14 @@ def test_an_error_of_the_file_ends_the_trace(tmp: Process, machine: Machine) -> 
     tmp.call("unmount", b"small", 0)
 
 
+@pytest.mark.parametrize("facs", [1 << SYSCALL, ALL])
+def test_what_cannot_be_written_at_all(p: Process, facs: int) -> None:
+    p.call("fktrace", p.call("kqueue"), SET | V2, facs, p.p.pid)
+    assert p.p.ktrace is not None
+    assert p.call("getpid")[0] == p.p.pid
+    assert p.p.ktrace is None
+
+
 def test_a_client_traces_itself(tmp_path: Path) -> None:
     ktrace, getpid, open_, read = 45, 20, 5, 3
     memory = {0x1000: b"/trace\0"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+
 import pytest
 
-from rumpfs.abi.errno import EINTR
+from rumpfs.abi.errno import EBADF, EINTR
 from rumpfs.abi.fcntl import (
     F_GETFD,
     F_GETFL,
@@ -21,6 +24,7 @@ from rumpfs.abi.limits import PIPE_BUF, SIGPIPE
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.cred import Cred
 from tests.kern.incore import Machine, Process
+from tests.serving import REQ, SYSCALL, SYSRESP, Frame, Peer, serving
 
 PIPE_SIZE, BIG_PIPE_SIZE = 16384, 65536  # sys/sys/pipe.h
 
@@ -349,3 +353,16 @@ def test_closing_the_last_descriptor_ends_who_sleeps_with_it(
     else:
         assert len(p.call("read", reader, 1 << 20)) == PIPE_SIZE
         assert p.call("read", reader, 1) == b""
+
+
+def test_a_client_closes_what_another_of_its_threads_reads(tmp_path: Path) -> None:
+    read, close, pipe, dup = 3, 6, 42, 41
+    with serving(tmp_path, program="rump_server") as served, Peer(served.path) as peer:
+        peer.guest()
+        reader = peer.call(pipe).retval
+        peer.call(dup, reader)
+        peer.send(Frame(9, REQ, SYSCALL, read, struct.pack("<3Q", reader, 0x1000, 1)).encode())
+        peer.send(Frame(10, REQ, SYSCALL, close, struct.pack("<Q", reader)).encode())
+        answers = [peer.frame() for _ in range(2)]
+        found = {frame.reqno: SYSRESP.unpack(frame.body)[0] for frame in answers if frame is not None}
+        assert found == {9: EBADF, 10: 0}

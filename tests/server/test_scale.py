@@ -17,7 +17,7 @@ from tests.serving import COPYIN, HEADER, REQ, RESP, SYSCALL, Frame, Peer, Serve
 READ, WRITE, OPEN, CLOSE, GETPID, UNMOUNT = 3, 4, 5, 6, 20, 22
 PIPE, MKDIR, PREAD, SETRLIMIT, PREADV, MOUNT = 42, 136, 173, 195, 289, 410
 O_RDWR, O_CREAT = 2, 0x200
-EAGAIN, EMFILE = 35, 24
+ENOMEM, EMFILE, EAGAIN = 12, 24, 35
 RLIMIT_NOFILE = 8
 PATH, DATA, LIMIT, TYPE, ARGS, BUFFER = (n << 32 for n in range(1, 7))
 CLIENTS, BLOCKED = 2000, 500
@@ -283,6 +283,48 @@ def test_a_client_that_does_not_read_is_alone(served: Served, number: int) -> No
             if frame.cls == RESP:
                 assert struct.unpack("<i4xqq", frame.body) == (0, MIB, 0)
                 answered.add(frame.reqno)
+
+
+def test_a_client_that_sends_no_data_is_bounded(served: Served) -> None:
+    """Thousands of writes of 4 MiB of which nothing comes, or only the first piece, take no such memory."""
+    with tmpfs(served), guests(served, 2) as (peer, other):
+        fd = make_big_file(peer)
+        before = rss(served)
+        peer.sock.setblocking(False)
+        requests = Frame(9, REQ, SYSCALL, WRITE, struct.pack("<3Q", fd, DATA, 4 * MIB)).encode() * 2000
+        wanted: list[int] = []  # numbers of the requests for the first piece of each
+        received = bytearray()
+        failed = 0
+        unsent = memoryview(requests)
+        while select.select([peer.sock], [peer.sock] if unsent else [], [], 0.2)[0] or unsent:
+            try:
+                unsent = unsent[peer.sock.send(unsent) :] if unsent else unsent
+                received += peer.sock.recv(MIB)
+            except BlockingIOError:
+                continue
+            at = 0
+            while len(received) - at >= HEADER.size:
+                length, reqno, cls, _, _ = HEADER.unpack_from(received, at)
+                if len(received) - at < length:
+                    break
+                body = received[at + HEADER.size : at + length]
+                failed += cls == RESP
+                if cls == REQ and struct.unpack("<QQ", body)[1] == DATA:
+                    wanted.append(reqno)
+                at += length
+            del received[:at]
+        assert len(wanted) == 512
+        assert failed == 2000 - 512
+        assert rss(served) - before < 48 << 10
+        peer.sock.settimeout(30)
+        for reqno in wanted:
+            peer.send(Frame(reqno, RESP, COPYIN, 0, bytes(32768)).encode())
+        enomem = [peer.frame() for _ in range(512 - 16)]  # 64 MiB are gathered for the others
+        for frame in enomem:
+            assert frame is not None
+            assert struct.unpack_from("<i", frame.body)[0] == ENOMEM
+        assert other.call(GETPID).error == 0
+        assert rss(served) - before < 128 << 10
 
 
 # --- files ------------------------------------------------------------------------------------------------

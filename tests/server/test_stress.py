@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaks import Holding, alone, census, counted, holding, leaked, processes, rss
+from tests.leaks import Holding, alone, census, counted, holding, leaked, processes, rss, until
 from tests.serving import COPYIN, COPYINSTR, PREFORK, REQ, RESP, SYSCALL, Frame, Peer, Served
 
 READ, WRITE, OPEN, CLOSE, UNLINK, GETPID, UNMOUNT, PIPE, FCNTL, POLL = 3, 4, 5, 6, 10, 20, 22, 42, 92, 209
@@ -351,8 +351,7 @@ def test_the_census_sees_what_is_left(served: Served, before: Holding) -> None:
         answer = peer.frame()
         assert answer is not None
         peer.sock.close()
-        while len(processes(other)) > 3:
-            pass
+        assert until(lambda: len(processes(other)) == 3)
         kinds = census(other)
     assert kinds["rumpfs.kern.proc.Proc"] == before["rumpfs.kern.proc.Proc"] + 1
     assert kinds["rumpfs.kern.descrip.VnodeFile"] == before["rumpfs.kern.descrip.VnodeFile"] + 1

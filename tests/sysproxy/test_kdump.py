@@ -508,6 +508,33 @@ def test_every_style_belongs_to_an_argument() -> None:
     assert set(styles.BY_RESULT) <= set(syscalls.BY_NAME)
 
 
+def test_a_structure_is_as_long_as_the_table_says() -> None:
+    for row in syscalls.SYSCALLS:
+        for arg in row.args:
+            style = styles.style_of(row, arg.name)
+            if isinstance(style, styles.Layout) and arg.kind in (syscalls.IN, syscalls.OUT):
+                assert style.code.size == arg.size, (row.name, arg.name)
+
+
+def test_earlier_versions_of_structures() -> None:
+    """compat/sys/time.h, stat.h: seconds of 32 bits; in struct stat12 a mode of 16 bits behind st_ino."""
+    assert called(240, PTR, 0, given={PTR: struct.pack("<i4xq", -1, 5)}) == (
+        "compat_50_nanosleep({tv_sec=-1, tv_nsec=5}, NULL) = 0"
+    )
+    stat12 = (
+        struct.pack("<IIHHIII", 1, 77, 0o100640, 2, 10, 20, 0)
+        + bytes(48)
+        + struct.pack("<qqIII20x", 99, 0, 0, 0, 0)
+    )
+    assert len(stat12) == 120
+    assert called(188, PTR, PTR2, given={PTR: b"/f\0"}, stored={PTR2: stat12}) == (
+        'compat_12_stat12("/f", '
+        "{st_ino=77, st_mode=S_IFREG|0640, st_nlink=2, st_uid=10, st_gid=20, st_size=99}) = 0"
+    )
+    event = kevent(3, 0, 1, 0) + bytes(32)
+    assert called(501, 5, PTR, 2, 0, 0, 0, given={PTR: event * 2}).count("{ident=3, filter=EVFILT_READ,") == 2
+
+
 WORDS = st.sampled_from([0, 1, 2, 3, 8, 2**31, 2**63, 2**64 - 1, PTR, PTR2])
 CONTENT = st.dictionaries(st.sampled_from([PTR, PTR2, PTR + 8]), st.binary(max_size=400), max_size=3)
 

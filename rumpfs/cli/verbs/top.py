@@ -124,8 +124,9 @@ def _live(tool: Tool, args: Namespace, files: ServerFiles) -> None:
     left = args.count
     with _keys() as keyboard:
         while left is None or left > 0:
-            size = os.get_terminal_size(sys.stdout.fileno())
-            lines = [line[: size.columns] for line in _picture(files)][: max(size.lines - 1, 1)]
+            width, height = os.get_terminal_size(sys.stdout.fileno())
+            # A terminal that does not know its size says 0.
+            lines = [line[: width or 80] for line in _picture(files)][: (height or 24) - 1]
             tool.write(_HOME + "".join(f"{line}{_END}\r\n" for line in lines) + _CLEAR)
             tool.flush()
             left = None if left is None else left - 1
@@ -154,11 +155,11 @@ def _keys() -> Iterator[int]:
 
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
-    tty.setcbreak(keyboard)
+    tty.setcbreak(keyboard, termios.TCSANOW)
     try:
         yield keyboard
     finally:
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        termios.tcsetattr(keyboard, termios.TCSANOW, before)
 
 
 def _picture(files: ServerFiles) -> list[str]:
