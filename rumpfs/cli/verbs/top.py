@@ -15,7 +15,7 @@ from rumpfs.abi.sysctl import CTL_KERN, KERN_PROC2, KERN_PROC_ALL, KINFO_PROC2, 
 from rumpfs.cli.filesystems import used
 from rumpfs.cli.listing import human
 from rumpfs.cli.places import ServerFiles, printable
-from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_text
+from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_name, json_text
 from rumpfs.client import sysctl
 
 EXAMPLES: Final = """\
@@ -40,7 +40,7 @@ class Process(NamedTuple):
     gid: int
     lwps: int
     start: float
-    comm: str
+    comm: bytes
 
 
 def processes(client: ServerFiles) -> list[Process]:
@@ -58,7 +58,7 @@ def processes(client: ServerFiles) -> list[Process]:
                 field["p_pid"], field["p_ppid"], field["p__pgid"], field["p_sid"],
                 field["p_uid"], field["p_gid"], field["p_nlwps"],
                 field["p_ustart_sec"] + field["p_ustart_usec"] / 1e6,
-                printable(field["p_comm"].partition(b"\0")[0]),
+                field["p_comm"].partition(b"\0")[0],
             )
         )  # fmt: skip
     return sorted(found)
@@ -100,7 +100,7 @@ def run(tool: Tool, args: Namespace) -> None:
         raise Failure(f"{args.address} is a path in a server; a server is written unix://sock", USAGE)
     try:
         if args.json:
-            found = [process._asdict() for process in processes(files)]
+            found = [_record(process) for process in processes(files)]
             tool.write(json_text({"processes": found}))
         elif args.batch or not (sys.stdout.isatty() and sys.stdin.isatty()):
             _batch(tool, args, files)
@@ -108,6 +108,11 @@ def run(tool: Tool, args: Namespace) -> None:
             _live(tool, args, files)
     except OSError as error:
         tool.failed(tool.url(None) if args.address == ":" else args.address, error)
+
+
+def _record(process: Process) -> dict[str, object]:
+    record = process._asdict()
+    return {**record, **json_name("comm", record.pop("comm"))}
 
 
 def _batch(tool: Tool, args: Namespace, files: ServerFiles) -> None:
@@ -176,7 +181,7 @@ def _picture(files: ServerFiles) -> list[str]:
     now = time.time()
     for process in found:
         ids = f"{process.pid:>6} {process.ppid:>6} {process.pgid:>6} {process.uid:>6}"
-        lines.append(f"{ids} {process.lwps:>5} {_age(now - process.start):>9}  {process.comm}")
+        lines.append(f"{ids} {process.lwps:>5} {_age(now - process.start):>9}  {printable(process.comm)}")
     return lines
 
 
