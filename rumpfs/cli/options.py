@@ -219,11 +219,10 @@ def getopt(prog: str, args: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _long_option(prog: str, word: str, rest: list[str]) -> tuple[str, str]:
     """Return the name and the value of an option that is a word; the value may be the next one of `rest`."""
     name, equals, value = word[2:].partition("=")
-    if name not in LONG_OPTIONS:
+    valued = LONG_OPTIONS.get(name)
+    if valued is None or (equals and not valued):
         raise UsageError(f"{prog}: unrecognized option '{word}'")
-    if not LONG_OPTIONS[name]:
-        if equals:
-            raise UsageError(f"{prog}: option '--{name}' doesn't allow an argument")
+    if not valued:
         return name, ""
     if not equals and not rest:
         raise UsageError(f"{prog}: option '--{name}' requires an argument")

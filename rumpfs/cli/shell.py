@@ -93,10 +93,11 @@ class Shell(Tool):
         """Return the connection to a server; a new one when the old one is gone."""
         where = self.url(url)
         client = self._clients.get(where)
-        if client is None or not client.lost:
-            return super().client(url)
-        client.close()
-        del self._clients[where]
+        if client is not None:
+            if not client.lost:
+                return client
+            client.close()
+            del self._clients[where]
         client = super().client(url)
         if where == self._where and self.cwd != b"/":
             try:

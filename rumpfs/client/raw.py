@@ -29,12 +29,6 @@ RUMP_SERVER: Final = "RUMP_SERVER"
 PARSEDSERVER: Final = "RUMP__PARSEDSERVER"
 EXECFD: Final = "RUMPCLIENT__EXECFD"
 
-#: NetBSD's signals that the host may number otherwise (sys/sys/signal.h)
-_SIGNALS: Final = {
-    7: "SIGEMT", 10: "SIGBUS", 12: "SIGSYS", 16: "SIGURG", 17: "SIGSTOP", 18: "SIGTSTP", 19: "SIGCONT",
-    20: "SIGCHLD", 23: "SIGIO", 29: "SIGINFO", 30: "SIGUSR1", 31: "SIGUSR2", 32: "SIGPWR",
-}  # fmt: skip
-
 
 def server_url(environ: dict[str, str] | os._Environ[str] = os.environ) -> str:
     """Return the url of the server that the environment names.
@@ -55,7 +49,9 @@ def raise_signal(signo: int) -> None:
     """
     import signal  # few programs ever come here
 
-    host = getattr(signal, _SIGNALS[signo], None) if signo in _SIGNALS else signo
+    from rumpfs.abi.signal import NAMES
+
+    host = getattr(signal, NAMES[signo], None) if signo in NAMES else signo
     if host in signal.valid_signals() and signal.getsignal(host) is not signal.SIG_DFL:
         signal.raise_signal(host)
 

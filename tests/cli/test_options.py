@@ -119,3 +119,11 @@ def test_module_dir_is_a_directory_of_the_host(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("word", ["help", "version", "print-module-dir"])
 def test_what_is_shown_needs_no_operand(word: str) -> None:
     assert parse("prog", ["-v", f"--{word}"], {}).show == word
+
+
+def test_the_value_of_an_option_that_is_a_word() -> None:
+    for words in (["--trace", "-s", "url"], ["--trace=-s", "url"]):
+        assert split(*words) == [("trace", "-s"), ("", "url")]
+        assert parse("prog", words, {}).trace == "-s"
+    assert parse("prog", ["--trace=", "url"], {}).trace == ""
+    assert parse("prog", ["url"], {}).trace is None
