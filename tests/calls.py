@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
-from rumpfs.abi.mount import MNT_RDONLY, TMPFS_ARGS, UFS_ARGS
+from rumpfs.abi.mount import LAYER_ARGS, MNT_RDONLY, TMPFS_ARGS, UFS_ARGS
 from rumpfs.abi.stat import DIRENT, DIRENT_NAME, STAT, STATVFS
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.vnode import Vattr
@@ -111,6 +111,10 @@ class Calls:
     def mount_ffs(self, path: bytes, key: bytes, flags: int = MNT_RDONLY) -> None:
         fspec = self.map(key + b"\0")
         self.call("__mount50", b"ffs\0", path + b"\0", flags, UFS_ARGS.pack(fspec), UFS_ARGS.size)
+
+    def mount_null(self, path: bytes, target: bytes, flags: int = 0) -> None:
+        fspec = self.map(target + b"\0")
+        self.call("__mount50", b"null\0", path + b"\0", flags, LAYER_ARGS.pack(fspec), LAYER_ARGS.size)
 
     def statvfs(self, path: bytes) -> tuple[Any, ...]:
         """Return the fields of struct statvfs, strings without their NULs."""

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ DEBIAN_PACKAGE = {
     "xz": "xz-utils", "zstd": "zstd", "fusermount3": "fuse3", "sfdisk": "fdisk", "sgdisk": "gdisk",
     "cc": "gcc", "gcc": "gcc",
 }  # fmt: skip
+
+# A run in the background ignores SIGINT, and what it starts would do so as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Debian keeps makefs and others in /usr/sbin, which is not on the path of a user who is not root.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

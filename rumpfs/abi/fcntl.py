@@ -52,6 +52,7 @@ F_MAXFD: Final = 11
 F_DUPFD_CLOEXEC: Final = 12
 F_GETNOSIGPIPE: Final = 13
 F_SETNOSIGPIPE: Final = 14
+F_GETPATH: Final = 15
 FD_CLOEXEC: Final = 1
 
 # commands for a file system: length and direction of what they carry

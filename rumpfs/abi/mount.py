@@ -92,6 +92,8 @@ UFS_SBLOCK_MAGIC: Final = b"sblock=\0"
 #: struct tmpfs_args: version nodes_max size_max root_uid root_gid root_mode
 TMPFS_ARGS: Final = struct.Struct("<i4xqQIII4x")
 TMPFS_ARGS_VERSION: Final = 1
+#: struct layer_args: target, and an unused struct export_args30 (sys/miscfs/genfs/layer.h)
+LAYER_ARGS: Final = struct.Struct("<Q128x")
 
 
 def makefstype(name: bytes) -> int:

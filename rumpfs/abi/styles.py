@@ -163,7 +163,7 @@ _CLOCK: Final = Choice(names_of(time, "CLOCK_"))
 _TIMER: Final = Bits({time.TIMER_ABSTIME: "TIMER_ABSTIME"})
 _ITIMER: Final = Choice(names_of(time, "ITIMER_"))
 _REBOOT: Final = Bits(names_of(limits, "RB_"))
-_MODCTL: Final = Choice(names_of(limits, "MODCTL_"))
+_MODCTL: Final = Choice(names_of(limits, "MODCTL_", "MODCTL_LOAD_FORCE"))
 _IOCTL: Final = Choice(
     {value: name for prefix in ("FIO", "TIOC", "DIOC") for value, name in names_of(ioctl, prefix).items()}
 )
@@ -242,7 +242,10 @@ _TMPFS_ARGS: Final = layout(
     ta_root_mode=OCTAL,
 )
 _MODLOAD: Final = layout(
-    module.MODCTL_LOAD_ARGS, "ml_filename ml_flags ml_props ml_propslen", ml_filename=Text()
+    module.MODCTL_LOAD_ARGS,
+    "ml_filename ml_flags ml_props ml_propslen",
+    ml_filename=Text(),
+    ml_flags=Bits({limits.MODCTL_LOAD_FORCE: "MODCTL_LOAD_FORCE"}),
 )
 _INT: Final = Struct("<i")
 _SIZE: Final = Struct("<Q")

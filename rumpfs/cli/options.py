@@ -18,6 +18,7 @@ LONG_OPTIONS: Final = {
     "print-module-dir": False,
     "module-dir": True,
     "trace": True,
+    "fuse": True,
 }
 
 USAGE: Final = "usage: {prog} [-s] [-c ncpu] [-d drivespec] [-l libs] [-m modules] bindurl"
@@ -27,7 +28,8 @@ NCPU_MAX: Final = 2**31 - 1
 
 HELP: Final = """\
 usage: {prog} [-s] [-v] [-c ncpu] [-d drivespec] [-l library] [-m module]
-       {indent} [-r total_ram] [--module-dir dir] [--trace file] url
+       {indent} [-r total_ram] [--module-dir dir] [--trace file]
+       {indent} [--fuse dir[:/path]] url
 
 Run a rump kernel, and let clients use its system calls through url. {what}
 It goes on in the background as soon as it answers; rump.halt(1) or SIGTERM ends it.
@@ -59,6 +61,9 @@ options:
   --trace file  write every system call of every client there, with its arguments and its result, a line
                 each; - is standard error, also in the background. What cannot be written (the disk is
                 full) ends the trace, not the server
+  --fuse dir[:/path]
+                mount the kernel's files, from /path on, on a directory of the host; clients and the mount
+                see each other's changes at once
   --help, --version
   --print-module-dir   say where the modules are that come with rumpfs
 
@@ -113,7 +118,8 @@ class Options:
     """What the command line asks for; `total_ram` in bytes, None for no limit.
 
     `show` is a long option that is to be answered in place of running (help, version, print-module-dir).
-    `trace` is the file for the calls of clients, `module_dir` the directory of their modules.
+    `trace` is the file for the calls of clients, `module_dir` the directory of their modules. `fuse` is a
+    directory of the host, and the one of the kernel that is mounted there.
     """
 
     url: str = ""
@@ -127,6 +133,7 @@ class Options:
     show: str | None = None
     trace: str | None = None
     module_dir: str | None = None
+    fuse: tuple[str, str] | None = None
 
 
 def help_text(prog: str, everything: bool) -> str:
@@ -173,6 +180,8 @@ def parse(prog: str, args: Sequence[str], environ: Mapping[str, str] = os.enviro
                 options.module_dir = _directory(prog, value)
             case "trace":
                 options.trace = value
+            case "fuse":
+                options.fuse = _mountpoint(value)
             case "":
                 operands.append(value)
             case _:
@@ -242,6 +251,12 @@ def _directory(prog: str, value: str) -> str:
     if not os.path.isdir(value):
         raise UsageError(f"{prog}: --module-dir `{value}': no such directory", usage=False)
     return os.path.abspath(value)
+
+
+def _mountpoint(value: str) -> tuple[str, str]:
+    """Return a directory of the host and one of the kernel; the root where none is named."""
+    directory, separator, path = value.rpartition(":/")
+    return (directory, f"/{path}") if separator and directory else (value, "/")
 
 
 def _total_ram(prog: str, name: str, value: str) -> int:

@@ -6,6 +6,7 @@ detaching, kernel, modules, drives, the url; then the process in the foreground 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -14,12 +15,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rumpfs
+from rumpfs.abi import errno
 from rumpfs.base.component import Component
 from rumpfs.base.linefile import LineFile
 from rumpfs.base.registry import LoadError, installed, solve
+from rumpfs.cli.hostmounts import HostMountError
 from rumpfs.cli.options import USAGE, Options, UsageError, help_text, parse
 
 if TYPE_CHECKING:
+    from rumpfs.cli.mounting import ServerFace
     from rumpfs.server.server import Server
 
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -53,6 +57,7 @@ def run(prog: str, args: Sequence[str], everything: bool) -> int:
     if options.show is not None:
         return _show(prog, options.show, everything)
     logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s")
+    gc.disable()  # what is loaded and booted stays, so looking for garbage in it only takes time
     try:
         names = [*(installed() if everything else ()), *options.libraries]
         components = solve(names, bind_now=bool(os.environ.get("LD_BIND_NOW")))
@@ -61,9 +66,14 @@ def run(prog: str, args: Sequence[str], everything: bool) -> int:
         return 1
     try:
         # Before the process detaches: where it may not, the user sees it.
+        if options.fuse is not None:
+            options.fuse = _prepare_mount(*options.fuse)
         trace = None if options.trace is None else LineFile.create(options.trace)
     except OSError as error:
         _complain(f"{prog}: --trace {options.trace}: {error.strerror}")
+        return 1
+    except HostMountError as error:
+        _complain(f"{prog}: --fuse: {error}")
         return 1
     return _serve(options, components, trace)
 
@@ -83,8 +93,11 @@ def _serve(options: Options, components: Sequence[Component], trace: LineFile | 
         except OSError as error:
             _complain(f"rump daemonize: {error.strerror}")
             return 1
+    face = None
     try:
         server = _start(options, components, trace)
+        if options.fuse is not None:
+            face = _mount(server, *options.fuse)
     except StartError as error:
         _complain(str(error))
         if daemon is not None:
@@ -92,17 +105,22 @@ def _serve(options: Options, components: Sequence[Component], trace: LineFile | 
         return 1
     if daemon is not None:
         daemon.done()
-    trio.run(_run, server)
+    gc.freeze()
+    gc.enable()
+    trio.run(_run, server, face)
     return 0
 
 
 def _start(options: Options, components: Sequence[Component], trace: LineFile | None) -> Server:
     """Return a server that listens, of a booted kernel. Errors: StartError."""
     from rumpfs.cli.boot import StartError, boot
+    from rumpfs.kern.msgbuf import MsgbufHandler
     from rumpfs.server.server import Server
     from rumpfs.sysproxy.url import UrlError
 
     kernel = boot(options, components)
+    # In the background nobody sees what is logged from now on; clients can ask for the message buffer.
+    logging.getLogger().addHandler(MsgbufHandler(kernel.msgbuf))
     # Once the socket is there, a signal means an orderly halt: it waits until there is a handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     if trace is None:
@@ -120,7 +138,27 @@ def _start(options: Options, components: Sequence[Component], trace: LineFile | 
     return server
 
 
-async def _run(server: Server) -> None:
+def _prepare_mount(mountpoint: str, path: str) -> tuple[str, str]:
+    """Check where to mount on the host; return that as an absolute path. Errors: HostMountError."""
+    from rumpfs.cli.mounting import prepare
+
+    return prepare(mountpoint, force=False), path
+
+
+def _mount(server: Server, mountpoint: str, path: str) -> ServerFace:
+    """Mount the files of the server's kernel on the host. Errors: StartError."""
+    from rumpfs.cli.boot import StartError
+    from rumpfs.cli.mounting import ServerFace
+
+    try:
+        return ServerFace(server, mountpoint, os.fsencode(path))
+    except HostMountError as error:
+        server.fini()
+        _complain(str(error))
+        raise StartError("mounting on the host failed", errno.EIO, status=1) from error
+
+
+async def _run(server: Server, face: ServerFace | None) -> None:
     """Serve, with the signals let through as soon as the server has its handlers."""
     import trio
 
@@ -130,7 +168,10 @@ async def _run(server: Server) -> None:
     async with trio.open_nursery() as nursery:
         # It runs when server.run waits for the first time.
         nursery.start_soon(unblock)
+        if face is not None:
+            nursery.start_soon(face.run)
         await server.run()
+        nursery.cancel_scope.cancel()
 
 
 def _show(prog: str, what: str, everything: bool) -> int:

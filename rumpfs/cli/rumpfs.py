@@ -37,11 +37,14 @@ VERBS: Final = {
     "sysctl": "show and set what the kernel knows about itself",
     "top": "show the processes of a server",
     "trace": "show the system calls of a command",
+    "fsck": "check and repair the file system of an image",
+    "newfs": "make a file system in an image",
+    "dumpfs": "show the superblock and the cylinder groups of an image",
 }
 #: verbs whose words end in -- and a command of the host
 COMMANDS: Final = ("trace",)
 #: verbs in which -h means something else than --help
-HUMAN: Final = ("df", "du", "quota", "chmod", "chown", "chflags", "touch")
+HUMAN: Final = ("df", "du", "quota", "chmod", "chown", "chflags", "touch", "newfs")
 
 _USAGE: Final = "usage: rumpfs VERB [OPTIONS] [ADDRESS ...]"
 
@@ -115,6 +118,23 @@ trace        a document in each line, the first with "schema_version"; then each
              args by their names: numbers, names of flags, paths, null, structures, lists; a buffer is
              {"text" or "b64", "length"}, and what a call changed {"before", "after"}
 trace -c     "calls": a list of call, calls, errors, seconds
+fsck         image checked clean modified unresolved rerun
+             skipped           why it was not checked, or null
+             "filesystem":     null, or format byte_order block_size fragment_size groups frags
+                               frags_free frags_used files last_mounted_on
+             "findings":       a list, in the order in which they were made, with
+               kind pass       what it is in a word, and the pass that found it: 0 1 1b 2 3 4 5 6 end
+               inode group block field path    where; null for what does not apply
+               got expected    what was found, and what should be there
+               text repair     in words: what is wrong, and what yes does
+               preen           whether -p repairs it
+               answers fixed   a list of question, yes; whether some answer was yes
+             findings_left_out number of those that were too many
+dumpfs       image format byte_order location (in bytes) old_layout warnings
+             "superblock":     its fields by their names; bytes are text or hexadecimal
+             "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group
+             "groups":         (not with -s) fields by their names, offset, clustersum, and iused and
+                               free: [first, last] of each run
 """
 
 

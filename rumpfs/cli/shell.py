@@ -107,9 +107,9 @@ class Shell(Tool):
                 self.cwd = b"/"
         return client
 
-    def _parse(self, text: str) -> HostAddress | ServerAddress:
+    def parse(self, text: str) -> HostAddress | ServerAddress:
         if not text or text == ":" or text.startswith(_ADDRESSES):
-            return super()._parse(text)
+            return super().parse(text)
         self.client(None)  # a new connection may not find the working directory any more
         return ServerAddress(None, os.path.join(self.cwd, os.fsencode(text)))
 

@@ -59,7 +59,13 @@ class _Show(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of one command: no abbreviations, and exit status 2 for what it does not understand."""
+    """The parser of one command: no abbreviations, and an exit status for what it does not understand.
+
+    Attributes:
+        wrong: that status.
+    """
+
+    wrong = USAGE
 
     def __init__(self, prog: str, description: str, examples: str, human: bool = False) -> None:
         super().__init__(
@@ -84,7 +90,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit."""
         say(f"{self.prog}: {message}\n{self.format_usage().rstrip()}\nsee {self.prog} --help")
-        sys.exit(USAGE)
+        sys.exit(self.wrong)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -124,7 +130,7 @@ class Tool:
 
     def place(self, text: str) -> Place[Files]:
         """Return the place that an address means, on the host or in a server."""
-        found = self._parse(text)
+        found = self.parse(text)
         if isinstance(found, HostAddress):
             return Place(HostFiles(), found.path, "")
         return self._server(found, text)
@@ -135,7 +141,7 @@ class Tool:
         Args:
             default: the path that a server as a whole stands for.
         """
-        found = self._parse(text)
+        found = self.parse(text)
         if isinstance(found, HostAddress):
             path = text if text.startswith("/") else f"/{text}"
             raise Failure(
@@ -155,7 +161,8 @@ class Tool:
         place = self.remote(text, b"")
         return place.files, place.path or None
 
-    def _parse(self, text: str) -> HostAddress | ServerAddress:
+    def parse(self, text: str) -> HostAddress | ServerAddress:
+        """Return what an address is. Errors: Failure: it is none."""
         try:
             return address.parse(text)
         except AddressError as error:
@@ -269,6 +276,7 @@ class Tool:
 _REMEDIES: Final = {
     errno.ENOSYS: "the server lacks a component: start it as rump_allserver, or with -l rumpvfs",
     errno.EROFS: "the file system is mounted read-only",
+    errno.EOPNOTSUPP: "the file system there cannot do that; rumpfs mount shows which one it is",
 }
 
 

@@ -16,6 +16,7 @@ from rumpfs.abi.extattr import EXTATTR_NAMESPACES
 from rumpfs.abi.fcntl import AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_RDONLY
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import (
+    LAYER_ARGS,
     MNT_WAIT,
     TMPFS_ARGS,
     TMPFS_ARGS_VERSION,
@@ -53,6 +54,8 @@ MOUNT_VALUES: Final[Mapping[str, Mapping[str, int]]] = {
 _U64: Final = (1 << 64) - 1
 #: file systems that are on no device
 DEVICELESS: Final = frozenset({"tmpfs", "kernfs", "rumpfs"})
+#: and those that show a directory of the kernel once more; the rest are on a block device
+LAYERS: Final = frozenset({"null"})
 
 
 def _tmpfs_args(values: Mapping[str, int]) -> bytes:
@@ -272,8 +275,8 @@ class Client(RawClient):
         """Mount a file system on the directory `path`.
 
         Args:
-            fstype: one of DEVICELESS; or ffs or another whose arguments are the path of a block device.
-            source: that path, in the rump kernel; not looked at for what is on no device.
+            fstype: one of DEVICELESS or LAYERS; or ffs or another that is on a block device.
+            source: the path of the device or directory, in the rump kernel; not looked at for DEVICELESS.
             flags: MNT_ flags (rumpfs.abi.mount).
             options: those of the file system in MOUNT_VALUES.
 
@@ -293,9 +296,10 @@ class Client(RawClient):
                 self.sys.mount(fstype, path, flags, args, len(args or b""))
                 return
             if source is None:
-                raise ValueError(f"{fstype} needs the path of a block device")
+                what = "directory" if fstype in LAYERS else "block device"
+                raise ValueError(f"{fstype} needs the path of a {what}")
             with self.mapped(os.fsencode(source) + b"\0") as (fspec,):
-                args = UFS_ARGS.pack(fspec)
+                args = (LAYER_ARGS if fstype in LAYERS else UFS_ARGS).pack(fspec)
                 if sblock := values.get("sblock"):
                     args = UFS_ARGS_SBLOCK.pack(fspec, UFS_SBLOCK_MAGIC, sblock)
                 self.sys.mount(fstype, path, flags, args, len(args))

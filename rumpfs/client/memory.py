@@ -7,6 +7,7 @@ COPYIN and COPYOUT; every access is checked against the buffer that was given.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Final
 
@@ -27,8 +28,8 @@ _OFFSET: Final = REGION - 1
 _SHIFT: Final = REGION.bit_length() - 1
 _CALL_SHIFT: Final = _CALL.bit_length() - 1
 
-#: held while an address space grows
-_growing: Final = threading.Lock()
+#: held while memory is mapped
+_mapping: Final = threading.Lock()
 
 #: what stands behind an address: bytes to be read, a view to be read and written, or room for so many bytes
 Memory = Buffer | int | None
@@ -87,10 +88,12 @@ class Waiter:
 class AddressSpace:
     """All memory that one connection's server may use."""
 
-    __slots__ = ("_free", "_unmapped", "_waiters")
+    __slots__ = ("_free", "_index", "_unmapped", "_waiters")
 
     def __init__(self) -> None:
-        self._waiters: list[Waiter] = []
+        self._waiters: dict[int, Waiter] = {}
+        # Threads and signal handlers may take one at once, and none may have the index of another.
+        self._index = itertools.count().__next__
         self._free: list[Waiter] = []
         self._unmapped = ANONMMAP_MAX
 
@@ -102,10 +105,8 @@ class AddressSpace:
             pass
         if len(self._waiters) >= _MAXCALLS:
             raise MemoryError(f"{_MAXCALLS} calls are under way on one connection")
-        # Threads may do this at once; an index that two of them took would be an address of two calls.
-        with _growing:
-            waiter = Waiter(len(self._waiters))
-            self._waiters.append(waiter)
+        index = self._index()
+        waiter = self._waiters[index] = Waiter(index)
         return waiter
 
     def give(self, waiter: Waiter) -> None:
@@ -119,7 +120,7 @@ class AddressSpace:
 
     def anonymous(self, length: int) -> int:
         """Return the address of new memory that stays (mmap(2) with MAP_ANON); 0 when it is too much."""
-        with _growing:
+        with _mapping:
             if not 0 < length <= self._unmapped:
                 return 0
             self._unmapped -= length
@@ -133,9 +134,8 @@ class AddressSpace:
         Errors:
             WildPointer: no call in flight gave this range.
         """
-        index = (addr >> _CALL_SHIFT) - 1
-        if 0 <= index < len(self._waiters):
-            waiter = self._waiters[index]
+        waiter = self._waiters.get((addr >> _CALL_SHIFT) - 1)
+        if waiter is not None:
             memory = waiter.memory
             argument = addr >> _SHIFT & MAXARGS - 1
             if argument < len(memory):

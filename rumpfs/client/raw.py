@@ -87,6 +87,7 @@ class RawClient:
         comm: name of the process; that of the running program when None.
         timeout: how long the server may take to answer the connection, in seconds.
         on_signal: called with the NetBSD number of a signal that the kernel raises for the process.
+        reentrant: a signal handler may make calls when it has interrupted one (see `reentrant`).
 
     Errors:
         UrlError: the url is malformed.
@@ -101,8 +102,10 @@ class RawClient:
         *,
         timeout: float = CONNECT_TIMEOUT,
         on_signal: Callable[[int], None] = raise_signal,
+        reentrant: bool = False,
     ) -> None:
         self.timeout = timeout
+        self._reentrant = reentrant
         self._on_signal = on_signal
         inherited = os.environ.pop(EXECFD, None) if url is None else None
         self._where(url)
@@ -131,8 +134,15 @@ class RawClient:
 
     def _use(self, sock: socket.socket) -> None:
         self.forgotten: list[int] = []  # descriptors of streams that nobody closed
-        self._transport = Transport(sock, self.url, self._on_signal)
+        self._transport = self._kind()(sock, self.url, self._on_signal)
         self.sys = Syscalls(self._transport)
+
+    def _kind(self) -> type[Transport]:
+        if not self._reentrant:
+            return Transport
+        from rumpfs.client.reentrant import ReentrantTransport  # few programs need it
+
+        return ReentrantTransport
 
     def _adopt(self, inherited: str, comm: bytes) -> None:
         """Go on with the connection of the program that executed this one."""
@@ -221,6 +231,7 @@ class RawClient:
         client = cls.__new__(cls)
         client.timeout = timeout
         client._on_signal = raise_signal
+        client._reentrant = False
         client._where(url)
         client._open(wire.HANDSHAKE_FORK, wire.FORK_BODY.pack(cookie, 0))
         return client

@@ -161,7 +161,7 @@ class Transport:
         """Send a request and wait for its answer, while another thread reads."""
         if self._reader == get_ident():
             # The answer would be waited for by the one who has to read it.
-            raise _Nested("a call inside of a call of the same thread (in a signal handler?)")
+            raise _Nested("a call inside of a call of the same thread; a client that is reentrant allows it")
         if waiter.wake is None:
             waiter.wake = threading.Lock()
             waiter.wake.acquire()

@@ -13,6 +13,7 @@ import stat
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
+from rumpfs.dev.holder import holder
 
 _OPEN_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -160,7 +161,7 @@ class HostFile:
             VfsError: what the host says.
         """
         try:
-            os.fsync(self.fd)
+            os.fdatasync(self.fd)
         except OSError as error:
             raise self._failed(error, 0) from error
 
@@ -195,6 +196,8 @@ def _lock(fd: int, path: str, readonly: bool) -> None:
             if readonly
             else "stop that process, or use it read-only"
         )
-        raise VfsError(errno.EBUSY, f"{path} is locked by another process; {use}") from error
+        who = holder(fd)
+        by = f"another process, {who}" if who else "another process"
+        raise VfsError(errno.EBUSY, f"{path} is locked by {by}; {use}") from error
     except OSError as error:
         raise VfsError(errno.from_oserror(error), f"{path}: cannot lock it: {error.strerror}") from error

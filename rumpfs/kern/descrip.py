@@ -18,7 +18,7 @@ from rumpfs.base.waitq import WaitQueue
 from rumpfs.kern.filterops import AlwaysFilter, VnodeNoteFilter, VnodeReadFilter, VnodeWriteFilter
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.specfs import Device
-from rumpfs.vfs.vnode import IO_APPEND, IO_SYNC, VBLK, VDIR, VFIFO, VREG, Vnode, vref, vrele
+from rumpfs.vfs.vnode import IO_APPEND, IO_SYNC, VBLK, VDIR, VFIFO, VREG, Vnode, knote, vref, vrele
 
 #: size of a new table of descriptors, and of the next larger one, from which on it doubles
 NDFILE = 20  # sys/sys/filedesc.h
@@ -112,13 +112,18 @@ class File:
 
 
 class VnodeFile(File):
-    """An open vnode."""
+    """An open vnode.
 
-    __slots__ = ("f_vnode",)
+    Attributes:
+        f_name: the directory and the name in it that it was opened by, when it was.
+    """
+
+    __slots__ = ("f_name", "f_vnode")
 
     def __init__(self, vp: Vnode, flag: int) -> None:
         super().__init__(flag)
         self.f_vnode = vp
+        self.f_name: tuple[Vnode, bytes] | None = None
         vref(vp)
 
     def read(self, length: int) -> Data | Body:
@@ -142,12 +147,12 @@ class VnodeFile(File):
 
     def _vn_write(self, offset: int, data: Buffer, cred: Cred) -> int:
         vp = self.f_vnode
-        if vp.v_klist is None:
+        if vp.v_klist is None and vp.v_mount.mnt_heard is None:
             return vp.write(offset, data, self.ioflag, cred)
         size = vp.size()
         end = vp.write(offset, data, self.ioflag, cred)
         if data:
-            vp.v_klist.note(NOTE_WRITE | (NOTE_EXTEND if end > size else 0))
+            knote(vp, NOTE_WRITE | (NOTE_EXTEND if end > size else 0))
         return end
 
     @property

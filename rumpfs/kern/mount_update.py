@@ -14,7 +14,7 @@ from rumpfs.kern.descrip import VnodeFile
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.sys_revoke import revoke_files
 from rumpfs.vfs.mount import Mount, MountArgs
-from rumpfs.vfs.vnode import VREG, Vnode
+from rumpfs.vfs.vnode import VREG, Vnode, layers
 
 
 def mount_getargs(vp: Vnode, flags: int, data: int, args: bytes | None) -> Generator[Request, Any, int]:
@@ -62,6 +62,11 @@ def _files(p: Proc) -> Generator[VnodeFile, None, None]:
 
 
 def _needs_writing(fp: VnodeFile, mp: Mount) -> bool:
-    """Whether a file keeps its mount from being read-only (vfs_mount.c: vflush with WRITECLOSE)."""
+    """Whether a file keeps its mount, or the one that is a layer on, from being read-only.
+
+    NetBSD: vfs_mount.c: vflush with WRITECLOSE.
+    """
     vp = fp.f_vnode
-    return vp.v_mount is mp and vp.v_type == VREG and bool(fp.f_flag & FWRITE or not vp.getattr().nlink)
+    if vp.v_type != VREG or all(below.v_mount is not mp for below in layers(vp)):
+        return False
+    return bool(fp.f_flag & FWRITE or not vp.getattr().nlink)

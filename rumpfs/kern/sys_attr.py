@@ -16,7 +16,7 @@ from rumpfs.kern.proc import Proc
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.cred import VWRITE, Cred
 from rumpfs.vfs.namei import Acting, namei
-from rumpfs.vfs.vnode import VDIR, VLNK, VREG, SetAttr, Vnode
+from rumpfs.vfs.vnode import VDIR, VLNK, VREG, SetAttr, Vnode, knote, watched
 
 _timespecs = struct.Struct("<qqqq").unpack
 _timevals = struct.Struct("<qi4xqi4x").unpack
@@ -50,12 +50,12 @@ def setattr_(p: Proc, vp: Vnode, va: SetAttr) -> int:
     """Change attributes. Errors: EROFS, and those of VOP_SETATTR."""
     if vp.v_mount.mnt_flag & MNT_RDONLY:
         raise VfsError(errno.EROFS)
-    if vp.v_klist is None:
+    if not watched(vp):
         vp.setattr(va, p.cred)
         return 0
     size = vp.size()
     vp.setattr(va, p.cred)
-    vp.v_klist.note(NOTE_EXTEND if va.size is not None and va.size > size else NOTE_ATTRIB)
+    knote(vp, NOTE_EXTEND if va.size is not None and va.size > size else NOTE_ATTRIB)
     return 0
 
 

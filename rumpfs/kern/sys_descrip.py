@@ -18,6 +18,7 @@ from rumpfs.abi.fcntl import (
     F_GETLK,
     F_GETNOSIGPIPE,
     F_GETOWN,
+    F_GETPATH,
     F_MAXFD,
     F_PARAM_MASK,
     F_PARAM_SHIFT,
@@ -37,14 +38,16 @@ from rumpfs.abi.fcntl import (
     O_NOSIGPIPE,
 )
 from rumpfs.abi.ioctl import FIOASYNC, FIOGETOWN, FIONBIO, FIOSETOWN
+from rumpfs.abi.limits import PATH_MAX
 from rumpfs.base.copy import Body, CopyIn, CopyOut, Request
 from rumpfs.base.errors import VfsError
-from rumpfs.kern.descrip import File
+from rumpfs.kern.descrip import File, VnodeFile
 from rumpfs.kern.pipe import pipe1
 from rumpfs.kern.proc import Proc
 from rumpfs.kern.sigio import fo_ioctl
 from rumpfs.kern.sys_lock import fcntl_lock
 from rumpfs.kern.syscall import syscall
+from rumpfs.vfs.getcwd import vnode_to_path
 
 
 @syscall("close")
@@ -133,8 +136,16 @@ def _setnosigpipe(p: Proc, fd: int, fp: File, arg: int) -> int:
     return 0
 
 
+def _getpath(p: Proc, fd: int, fp: File, arg: int) -> Body:
+    """Store the path of a file. Errors: EOPNOTSUPP (no vnode), those of `vnode_to_path`, EFAULT."""
+    if not isinstance(fp, VnodeFile):
+        raise VfsError(errno.EOPNOTSUPP)
+    yield CopyOut(arg, vnode_to_path(p, fp.f_vnode, fp.f_name, PATH_MAX) + b"\0")
+    return 0
+
+
 #: what the commands on an open descriptor do
-_FCNTL: Final[dict[int, Callable[[Proc, int, File, int], int]]] = {
+_FCNTL: Final[dict[int, Callable[[Proc, int, File, int], int | Body]]] = {
     F_DUPFD: _dupfd,
     F_DUPFD_CLOEXEC: partial(_dupfd, cloexec=True),
     F_GETFD: lambda p, fd, fp, arg: int(fd in p.fd.cloexec),
@@ -145,6 +156,7 @@ _FCNTL: Final[dict[int, Callable[[Proc, int, File, int], int]]] = {
     F_SETOWN: _setown,
     F_GETNOSIGPIPE: lambda p, fd, fp, arg: int(bool(fp.f_flag & O_NOSIGPIPE)),
     F_SETNOSIGPIPE: _setnosigpipe,
+    F_GETPATH: _getpath,
 }
 
 
@@ -153,7 +165,7 @@ def sys_fcntl(p: Proc, fd: int, cmd: int, arg: int) -> int | Body:
     """Inspect and change descriptors.
 
     Errors: EBADF, EINVAL (command, descriptor), EMFILE; ENOTTY, ESRCH, EINVAL, EPERM (flags and the owner:
-    what the file says, `fo_ioctl`); EOPNOTSUPP (a command for the file system); `fcntl_lock`.
+    what the file says, `fo_ioctl`); EOPNOTSUPP (a command for the file system); `fcntl_lock`, `_getpath`.
     """
     if cmd in (F_GETLK, F_SETLK, F_SETLKW):
         return fcntl_lock(p, fd, cmd, arg)

@@ -5,11 +5,9 @@ What a client may load is what the operator has named: `ModuleTable.directory`.
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Callable, Generator
 from struct import Struct
 from typing import Any, Final
-from xml.parsers.expat import ExpatError
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import (
@@ -62,6 +60,10 @@ def _load(p: Proc, arg: int) -> Generator[Request, Any, int]:
 
 def _check_props(text: bytes) -> None:
     """Modules of ours have no properties to be set; but it has to be a dictionary. Errors: EINVAL."""
+    # Not at the top: a start that has no use for them would take the time to import them.
+    import plistlib
+    from xml.parsers.expat import ExpatError
+
     try:
         props = plistlib.loads(text, fmt=plistlib.FMT_XML)
     except (ExpatError, ValueError, plistlib.InvalidFileException):

@@ -14,7 +14,7 @@ from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.getcwd import getcwd
 from rumpfs.vfs.namei import Nameidata, NewName, namei, namei_create, namei_delete, namei_rename
-from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, Vnode, knote
+from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, Vnode, knote, watched
 
 
 def _start(p: Proc, fd: int, path: bytes) -> Vnode | None:
@@ -29,23 +29,24 @@ def _new_name(p: Proc, at: Vnode | None, path: bytes, directory: bool = False) -
     return nd
 
 
-def _mkdir(p: Proc, at: Vnode | None, path: bytes, mode: int) -> int:
+def do_mkdir(p: Proc, at: Vnode | None, path: bytes, mode: int) -> int:
+    """Make a directory (do_sys_mkdirat). Errors: those of `mkdir`."""
     nd = _new_name(p, at, path, directory=True)
     nd.dvp.mkdir(nd.name, mode & 0o777 & ~p.umask, p.cred)
-    knote(nd.dvp, NOTE_WRITE | NOTE_LINK)
+    knote(nd.dvp, NOTE_WRITE | NOTE_LINK, nd.name)
     return 0
 
 
 @syscall("mkdir")
 def sys_mkdir(p: Proc, path: bytes, mode: int) -> int:
     """Make a directory. Errors: those of namei; EEXIST, EROFS, EACCES, EMLINK, ENOSPC."""
-    return _mkdir(p, None, path, mode)
+    return do_mkdir(p, None, path, mode)
 
 
 @syscall("mkdirat")
 def sys_mkdirat(p: Proc, fd: int, path: bytes, mode: int) -> int:
     """Make a directory. Errors: EBADF, those of mkdir."""
-    return _mkdir(p, _start(p, fd, path), path, mode)
+    return do_mkdir(p, _start(p, fd, path), path, mode)
 
 
 #: what mknod makes; FIFOs, which NetBSD's leaves to mkfifo, as POSIX has it
@@ -58,7 +59,7 @@ def _mknod(p: Proc, at: Vnode | None, path: bytes, mode: int, rdev: int) -> int:
     if fmt not in _MKNOD or (fmt in (S_IFCHR, S_IFBLK) and rdev == NODEV):
         raise VfsError(errno.EINVAL)
     nd.dvp.create(nd.name, mode & ALLPERMS & ~p.umask | fmt, p.cred, rdev)
-    knote(nd.dvp, NOTE_WRITE)
+    knote(nd.dvp, NOTE_WRITE, nd.name)
     return 0
 
 
@@ -97,23 +98,24 @@ def sys_mkfifoat(p: Proc, fd: int, path: bytes, mode: int) -> int:
     return _mknod(p, _start(p, fd, path), path, mode & ALLPERMS | S_IFIFO, 0)
 
 
-def _symlink(p: Proc, target: bytes, at: Vnode | None, path: bytes) -> int:
+def do_symlink(p: Proc, target: bytes, at: Vnode | None, path: bytes) -> int:
+    """Make a symbolic link (do_sys_symlinkat). Errors: those of `mkdir`."""
     nd = _new_name(p, at, path)
     nd.dvp.symlink(nd.name, 0o777 & ~p.umask, target, p.cred)
-    knote(nd.dvp, NOTE_WRITE)
+    knote(nd.dvp, NOTE_WRITE, nd.name)
     return 0
 
 
 @syscall("symlink")
 def sys_symlink(p: Proc, target: bytes, path: bytes) -> int:
     """Make a symbolic link. Errors: those of mkdir."""
-    return _symlink(p, target, None, path)
+    return do_symlink(p, target, None, path)
 
 
 @syscall("symlinkat")
 def sys_symlinkat(p: Proc, target: bytes, fd: int, path: bytes) -> int:
     """Make a symbolic link. Errors: EBADF, those of mkdir."""
-    return _symlink(p, target, _start(p, fd, path), path)
+    return do_symlink(p, target, _start(p, fd, path), path)
 
 
 def _readlink(vp: Vnode, count: int) -> Data:
@@ -134,7 +136,8 @@ def sys_readlinkat(p: Proc, fd: int, path: bytes, count: int) -> Data:
     return _readlink(namei(p, path, False, _start(p, fd, path)), count)
 
 
-def _link(p: Proc, vp: Vnode, at: Vnode | None, path: bytes) -> int:
+def do_link(p: Proc, vp: Vnode, at: Vnode | None, path: bytes) -> int:
+    """Give `vp` a further name (do_sys_linkat). Errors: those of `link`."""
     nd = _new_name(p, at, path)
     if vp.v_type == VDIR:
         raise VfsError(errno.EPERM)
@@ -142,7 +145,7 @@ def _link(p: Proc, vp: Vnode, at: Vnode | None, path: bytes) -> int:
         raise VfsError(errno.EXDEV)
     p.kernel.extensions.check_link(p.cred, vp)
     nd.dvp.link(nd.name, vp, p.cred)
-    knote(nd.dvp, NOTE_WRITE)
+    knote(nd.dvp, NOTE_WRITE, nd.name)
     knote(vp, NOTE_LINK)
     return 0
 
@@ -153,17 +156,18 @@ def sys_link(p: Proc, path: bytes, link: bytes) -> int:
 
     Errors: those of namei and mkdir; EPERM (directory), EXDEV; those of `Extensions.check_link`; EMLINK.
     """
-    return _link(p, namei(p, path), None, link)
+    return do_link(p, namei(p, path), None, link)
 
 
 @syscall("linkat")
 def sys_linkat(p: Proc, fd1: int, name1: bytes, fd2: int, name2: bytes, flags: int) -> int:
     """Give a file a further name. Errors: EBADF, those of link."""
     vp = namei(p, name1, bool(flags & AT_SYMLINK_FOLLOW), _start(p, fd1, name1))
-    return _link(p, vp, _start(p, fd2, name2), name2)
+    return do_link(p, vp, _start(p, fd2, name2), name2)
 
 
-def _unlink(p: Proc, at: Vnode | None, path: bytes, flag: int) -> int:
+def do_unlink(p: Proc, at: Vnode | None, path: bytes, flag: int) -> int:
+    """Remove a name; with AT_REMOVEDIR a directory (do_sys_unlinkat). Errors: those of `unlink`, `rmdir`."""
     dvp, name, vp = namei_delete(p, path, at)
     if vp is vp.v_mount.mnt_root:
         raise VfsError(errno.EBUSY)
@@ -180,7 +184,7 @@ def _unlink(p: Proc, at: Vnode | None, path: bytes, flag: int) -> int:
         raise VfsError(errno.ENOTEMPTY)
     dvp.rmdir(name, vp, p.cred)
     knote(vp, NOTE_DELETE)
-    knote(dvp, NOTE_WRITE | NOTE_LINK)
+    knote(dvp, NOTE_WRITE | NOTE_LINK, name)
     return 0
 
 
@@ -188,34 +192,34 @@ def _remove(p: Proc, dvp: Vnode, name: bytes, vp: Vnode) -> None:
     """Take away the name of something that is no directory."""
     dvp.remove(name, vp, p.cred)
     _knote_removed(vp)
-    knote(dvp, NOTE_WRITE)
+    knote(dvp, NOTE_WRITE, name)
 
 
 def _knote_removed(vp: Vnode) -> None:
     """Tell who watches `vp` that a name of it is gone, or that it was the last."""
-    if vp.v_klist is not None:
-        vp.v_klist.note(NOTE_LINK if vp.v_type != VDIR and vp.getattr().nlink else NOTE_DELETE)
+    if watched(vp):
+        knote(vp, NOTE_LINK if vp.v_type != VDIR and vp.getattr().nlink else NOTE_DELETE)
 
 
 @syscall("unlink")
 def sys_unlink(p: Proc, path: bytes) -> int:
     """Remove a name. Errors: those of `namei_delete`; EBUSY, EINVAL (``.``), EPERM (a directory)."""
-    return _unlink(p, None, path, 0)
+    return do_unlink(p, None, path, 0)
 
 
 @syscall("rmdir")
 def sys_rmdir(p: Proc, path: bytes) -> int:
     """Remove a directory. Errors: those of `namei_delete`; EBUSY, EINVAL (``.``), ENOTDIR, ENOTEMPTY."""
-    return _unlink(p, None, path, AT_REMOVEDIR)
+    return do_unlink(p, None, path, AT_REMOVEDIR)
 
 
 @syscall("unlinkat")
 def sys_unlinkat(p: Proc, fd: int, path: bytes, flag: int) -> int:
     """Remove a name; with AT_REMOVEDIR a directory. Errors: EBADF, those of unlink and rmdir."""
-    return _unlink(p, _start(p, fd, path), path, flag)
+    return do_unlink(p, _start(p, fd, path), path, flag)
 
 
-def _rename(p: Proc, fat: Vnode | None, fpath: bytes, tat: Vnode | None, tpath: bytes, posix: bool) -> int:
+def do_rename(p: Proc, fat: Vnode | None, fpath: bytes, tat: Vnode | None, tpath: bytes, posix: bool) -> int:
     """Move a name (do_sys_renameat, genfs_rename.c).
 
     Errors, in this order: those of `namei_delete` for the source; EINVAL: ``.`` or ``..``; those of
@@ -246,10 +250,11 @@ def _knote_rename(source: Nameidata, target: NewName) -> None:
     directory = source.vp.v_type == VDIR
     replaced = target.vp is not None
     if source.dvp is target.dvp:
-        knote(source.dvp, NOTE_WRITE | (NOTE_LINK if directory and replaced else 0))
+        hint = NOTE_WRITE | (NOTE_LINK if directory and replaced else 0)
+        knote(source.dvp, hint, source.name, target.name)
     else:
-        knote(source.dvp, NOTE_WRITE | (NOTE_LINK if directory else 0))
-        knote(target.dvp, NOTE_WRITE | (NOTE_LINK if directory and not replaced else 0))
+        knote(source.dvp, NOTE_WRITE | (NOTE_LINK if directory else 0), source.name)
+        knote(target.dvp, NOTE_WRITE | (NOTE_LINK if directory and not replaced else 0), target.name)
     knote(source.vp, NOTE_RENAME)
     if target.vp is not None:
         _knote_removed(target.vp)
@@ -276,19 +281,19 @@ def _check_rename(source: Nameidata, target: NewName) -> None:
 @syscall("rename")
 def sys_rename(p: Proc, from_: bytes, to: bytes) -> int:
     """Rename; onto another name of the same file the source name goes. Errors: see netbsd_abi 1.3."""
-    return _rename(p, None, from_, None, to, posix=False)
+    return do_rename(p, None, from_, None, to, posix=False)
 
 
 @syscall("__posix_rename")
 def sys_posix_rename(p: Proc, from_: bytes, to: bytes) -> int:
     """Rename; onto another name of the same file nothing happens. Errors: those of rename."""
-    return _rename(p, None, from_, None, to, posix=True)
+    return do_rename(p, None, from_, None, to, posix=True)
 
 
 @syscall("renameat")
 def sys_renameat(p: Proc, fromfd: int, from_: bytes, tofd: int, to: bytes) -> int:
     """Rename. Errors: EBADF, those of rename."""
-    return _rename(p, _start(p, fromfd, from_), from_, _start(p, tofd, to), to, posix=False)
+    return do_rename(p, _start(p, fromfd, from_), from_, _start(p, tofd, to), to, posix=False)
 
 
 @syscall("__getcwd", raw=True)

@@ -37,7 +37,7 @@ from rumpfs.kern.sys_lock import lock_file
 from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.cred import VEXEC, VREAD, VWRITE
-from rumpfs.vfs.namei import namei, namei_create
+from rumpfs.vfs.namei import namei, namei_create, namei_parent
 from rumpfs.vfs.vnode import VBLK, VCHR, VDIR, VFIFO, VLNK, VREG, VSOCK, SetAttr, Vnode, knote, vref, vrele
 
 GETDENTS_MAX = 65536  # MAXBSIZE: what one getdents returns at most
@@ -69,38 +69,46 @@ def do_open(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> in
         raise VfsError(errno.EINVAL)
     flag = accmode(flags) | flags & FCNTLFLAGS
     if flags & O_CREAT:
-        vp, created = _open_create(p, at, path, flags, mode)
+        vp, name, created = _open_create(p, at, path, flags, mode)
     else:
-        vp, created = namei(p, path, not flags & O_NOFOLLOW, at), False
+        (vp, name), created = namei_parent(p, path, not flags & O_NOFOLLOW, at), False
     if not created:
         check_open(p, vp, flags, flag)
         if flags & O_TRUNC and vp.v_type == VREG:
             setattr_(p, vp, SetAttr(size=0))
-    return open_vnode(p, vp, flags, flag)
+    return open_vnode(p, vp, flags, flag, name)
 
 
-def open_vnode(p: Proc, vp: Vnode, flags: int, flag: int) -> int | Body:
+def open_vnode(
+    p: Proc, vp: Vnode, flags: int, flag: int, name: tuple[Vnode, bytes] | None = None
+) -> int | Body:
     """Open a vnode, which may be, and return the descriptor (vfs_vnops.c: vn_open, open_setfp).
 
     Args:
         flags: as open(2) has them.
         flag: what the file keeps of them.
+        name: the directory and the name in it that it was found by, if it was.
 
     Errors: those of VOP_OPEN; ENXIO, and those of the driver; EAGAIN (O_SHLOCK, O_EXLOCK); EINTR.
     """
     vp.open(flag, p.cred)
     if vp.v_type == VFIFO or flags & (O_SHLOCK | O_EXLOCK):
-        return _open_waiting(p, vp, flags, flag)
-    return p.fd.alloc(_file(p, vp, flag), cloexec=bool(flags & O_CLOEXEC))
+        return _open_waiting(p, vp, flags, flag, name)
+    fp = _file(p, vp, flag)
+    fp.f_name = name
+    return p.fd.alloc(fp, cloexec=bool(flags & O_CLOEXEC))
 
 
-def _open_waiting(p: Proc, vp: Vnode, flags: int, flag: int) -> Generator[Request, Any, int]:
+def _open_waiting(
+    p: Proc, vp: Vnode, flags: int, flag: int, name: tuple[Vnode, bytes] | None
+) -> Generator[Request, Any, int]:
     """Open what may have to wait: the other side of a FIFO, or who has locked the file."""
     vref(vp)
     try:
         fp = (yield from _open_fifo(vp, flag)) if vp.v_type == VFIFO else _file(p, vp, flag)
     finally:
         vrele(vp)
+    fp.f_name = name
     try:
         if flags & (O_SHLOCK | O_EXLOCK):
             how = (LOCK_EX if flags & O_EXLOCK else LOCK_SH) | (LOCK_NB if flag & O_NONBLOCK else 0)
@@ -137,16 +145,21 @@ def _file(p: Proc, vp: Vnode, flag: int) -> VnodeFile:
     return DeviceFile(vp, flag, p.kernel.vfs.devsw.open(vp, flag & (FREAD | FWRITE)))
 
 
-def _open_create(p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int) -> tuple[Vnode, bool]:
-    """Return the vnode of a path, and whether it had to be made. Errors: those of `namei_create`; EEXIST."""
+def _open_create(
+    p: Proc, at: Vnode | None, path: bytes, flags: int, mode: int
+) -> tuple[Vnode, tuple[Vnode, bytes], bool]:
+    """Return the vnode of a path, where it is, and whether it had to be made.
+
+    Errors: those of `namei_create`; EEXIST.
+    """
     dvp, name, vp = namei_create(p, path, at, follow=not flags & (O_EXCL | O_NOFOLLOW))
     if vp is None:
         vp = dvp.create(name, mode & ~p.umask & ALLPERMS & ~S_ISTXT | S_IFREG, p.cred)
-        knote(dvp, NOTE_WRITE)
-        return vp, True
+        knote(dvp, NOTE_WRITE, name)
+        return vp, (dvp, name), True
     if flags & O_EXCL:
         raise VfsError(errno.EEXIST)
-    return vp, False
+    return vp, (dvp, name), False
 
 
 def check_open(p: Proc, vp: Vnode, flags: int, flag: int) -> None:

@@ -14,7 +14,7 @@ from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.deadfs import DeadVnode
 from rumpfs.vfs.mount import Mount
 from rumpfs.vfs.namei import namei
-from rumpfs.vfs.vnode import VBLK, VCHR, VFIFO, Vnode, knote
+from rumpfs.vfs.vnode import VBLK, VCHR, VFIFO, Vnode, knote, layers
 
 if TYPE_CHECKING:
     from rumpfs.kern.kernel import Kernel
@@ -72,5 +72,6 @@ def sys_revoke(p: Proc, path: bytes) -> int:
     else:
         if vp.v_type == VFIFO:
             vp.fifo().revoke()
-        revoke_files(p.kernel, lambda fp: fp.f_vnode is vp)
+        *_, lowest = layers(vp)
+        revoke_files(p.kernel, lambda fp: lowest in layers(fp.f_vnode))
     return 0

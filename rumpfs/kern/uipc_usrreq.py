@@ -88,7 +88,7 @@ class Socket(File):
         if nd.vp is not None:
             raise VfsError(errno.EADDRINUSE)
         vp = nd.dvp.create(nd.name, 0o777 & ~p.umask | S_IFSOCK, p.cred)
-        knote(nd.dvp, NOTE_WRITE)
+        knote(nd.dvp, NOTE_WRITE, nd.name)
         vref(vp)
         self.so_vnode, self.so_path = vp, path
         self._table.bound[vp] = self

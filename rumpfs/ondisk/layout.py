@@ -83,10 +83,14 @@ class Codec:
 
     Attributes:
         size: bytes of the record.
-        unpack_flat, iter_unpack_flat: the bare struct.Struct methods, arrays spread out; for hot loops.
+        unpack_flat, iter_unpack_flat, pack_flat: the bare struct.Struct methods, arrays spread out; for hot
+            loops.
     """
 
-    __slots__ = ("_arrays", "_group", "_make", "_struct", "iter_unpack_flat", "order", "size", "unpack_flat")
+    __slots__ = (
+        "_arrays", "_group", "_make", "_struct", "iter_unpack_flat", "order", "pack_flat", "size",
+        "unpack_flat",
+    )  # fmt: skip
 
     def __init__(self, record: Record, order: Order) -> None:
         self.order = order
@@ -94,6 +98,7 @@ class Codec:
         self.size = self._struct.size
         self.unpack_flat: Callable[..., tuple[Any, ...]] = self._struct.unpack_from
         self.iter_unpack_flat = self._struct.iter_unpack
+        self.pack_flat: Callable[..., bytes] = self._struct.pack
         self._make: Callable[[Iterable[Any]], Any] = record.row._make
         self._arrays = [kind.is_array for _, _, kind in record.fields]
         self._group = record.picker(record.names) if any(self._arrays) else None
@@ -187,9 +192,10 @@ class Record:
         Names may be given in any order and more than once; an array's element is ``name[index]``.
         At least two are needed.
         """
-        return itemgetter(*(self._pick(name) for name in names))
+        return itemgetter(*(self.place(name) for name in names))
 
-    def _pick(self, name: str) -> int | slice:
+    def place(self, name: str) -> Any:
+        """Return the index, or an array's slice, of a field or of an array's element in a flat tuple."""
         base, _, index = name.partition("[")
         _, first, kind = self._places[base]
         if index:

@@ -104,7 +104,7 @@ class Calls:
         self._paths: dict[int, tuple[int, Sysent, tuple[Any, ...]]] = {}
         self._fetches: dict[int, tuple[Pending, int, int]] = {}
         self.pending: set[Pending] = set()
-        self._raised: set[int] = set()  # signals that are in the output
+        self._raised = 0  # bit n is set when signal n is in the output
         p.running = self.__len__
         p.psignal = self.psignal
         # what goes on with a value, or an error, when the output has drained
@@ -165,10 +165,10 @@ class Calls:
     def psignal(self, signo: int) -> bool:
         """Send the client a signal, unless one of that number has not gone out yet: then return False."""
         if not self.out:
-            self._raised.clear()
-        if signo in self._raised:
+            self._raised = 0
+        if self._raised >> signo & 1:
             return False
-        self._raised.add(signo)
+        self._raised |= 1 << signo
         self.conn.raise_(signo)
         self.hub.ready.append(self.flush)
         return True

@@ -51,6 +51,10 @@ class Session:
         peer: what messages call the client.
     """
 
+    __slots__ = (
+        "_exec", "_over", "_queued", "_room", "blocked", "calls", "conn", "dead", "hub", "peer", "sock"
+    )  # fmt: skip
+
     def __init__(self, hub: Hub, sock: socket.socket, peer: str) -> None:
         self.hub = hub
         self.sock = sock
@@ -62,7 +66,7 @@ class Session:
         self._over = False  # a refused fork: what came behind it does not count
         self._exec: Exec | None = None
         self._queued: list[Call] = []
-        self._room = trio.Event()
+        self._room: trio.Event | None = None  # while requests are left in the socket
 
     async def run(self) -> None:
         """Serve the client until it goes."""
@@ -86,10 +90,11 @@ class Session:
                 if size == 0:
                     break
                 events = receive(view[:size])
+                turns += len(events)
                 self.handle(events)
+                del events  # while the client is idle, nothing is kept of what it said
                 if self.conn.closing:
                     break
-                turns += len(events)
                 if turns >= TURNS:
                     turns = 0
                     await trio.lowlevel.checkpoint()
@@ -113,7 +118,12 @@ class Session:
                 self._room = trio.Event()
                 await self._room.wait()
         finally:
+            self._room = None
             self.hub.awake += 1
+
+    def _wake(self) -> None:
+        if self._room is not None:
+            self._room.set()
 
     def _recv(self, buffer: bytearray) -> int:
         """Receive; -1 when there is nothing, 0 at the end."""
@@ -243,6 +253,9 @@ class Session:
             while out:
                 if len(out) == 1:
                     sent = self.sock.send(out[0])
+                    if sent == len(out[0]):
+                        out.clear()
+                        break
                 else:
                     sent = self.sock.sendmsg(islice(out, IOV_MAX))
                 done = 0
@@ -272,7 +285,7 @@ class Session:
                 break
             self._send(out)
         self.blocked = False
-        self._room.set()
+        self._wake()
         if self.dead or self.calls is None:
             return
         self.calls.drained()
@@ -296,5 +309,5 @@ class Session:
             self._send(self.conn.out)
         self.dead = True
         self.sock.close()
-        self._room.set()
+        self._wake()
         self.hub.run_ready()

@@ -29,6 +29,8 @@ from rumpfs.sysproxy.events import (
     Signal,
 )
 
+# A named tuple's own constructor is a function in Python, and there is an event for every frame.
+_event = tuple.__new__
 _header = wire.HEADER.unpack_from
 _copydata = wire.COPYDATA.unpack_from
 
@@ -109,7 +111,7 @@ class ServerConnection:
         for reqno, cls, kind, union, body in self._reader.frames(data):
             if cls == wire.REQ:
                 if kind == wire.SYSCALL and self.established:
-                    events.append(Call(reqno, union, body))
+                    events.append(_event(Call, (reqno, union, body)))
                     continue
                 event = self._request(reqno, kind, union, bytes(body))
                 events.append(event)
@@ -117,7 +119,7 @@ class ServerConnection:
                     self.closing = True
                     break
             elif cls == wire.RESP:
-                events.append(Answer(reqno, kind, body))
+                events.append(_event(Answer, (reqno, kind, body)))
             else:
                 events.append(Malformed(reqno, wire.ERR_MALFORMED_REQUEST, False))
         return events

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from typing import NamedTuple
 
 from rumpfs.abi import errno
-
-log = logging.getLogger(__name__)
 
 SUN_PATH_MAX = 108  # Linux: sizeof(sun_path), with the NUL
 SCHEME_MAX = 15
@@ -78,7 +75,11 @@ def _unix(url: str, path: str) -> UnixUrl:
         try:
             absolute = os.path.join(os.getcwd(), path)
         except OSError:
-            log.warning("cannot determine the working directory; the socket %s will not be removed", path)
+            import logging  # not at the top: commands that start fast do without
+
+            logging.getLogger(__name__).warning(
+                "cannot determine the working directory; the socket %s will not be removed", path
+            )
     if len(os.fsencode(absolute)) >= SUN_PATH_MAX:
         raise UrlError(
             f"rump_sp: the path of {url} is too long: {len(os.fsencode(absolute))} bytes with the working "

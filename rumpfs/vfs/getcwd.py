@@ -8,13 +8,40 @@ from rumpfs.base.copy import Data
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.ancestors import parent
 from rumpfs.vfs.namei import Caller
-from rumpfs.vfs.vnode import Vnode
+from rumpfs.vfs.vnode import VDIR, Vnode
 
 _READ = 65536
 
 
 def getcwd(p: Caller, limit: int) -> bytes:
-    """Return the working directory's path as the process sees it.
+    """Return the working directory's path as the process sees it. Errors: those of `path_of`."""
+    return path_of(p, p.cwd, limit)
+
+
+def vnode_to_path(p: Caller, vp: Vnode, name: tuple[Vnode, bytes] | None, limit: int) -> bytes:
+    """Return the path of any vnode as the process sees it.
+
+    Args:
+        name: a directory, and what is or was the vnode's name in it. NetBSD has this from its name cache.
+        limit: bytes that it may have, with a NUL behind it.
+
+    Errors: ENOENT: it has no such name, or none any more; those of `path_of`.
+    """
+    if vp.v_type == VDIR:
+        return path_of(p, vp, limit)
+    if name is None:
+        raise VfsError(errno.ENOENT)
+    dvp, component = name
+    if (dvp.v_keys or {}).get(component) is not vp and dvp.lookup(component) is not vp:
+        raise VfsError(errno.ENOENT)
+    path = path_of(p, dvp, limit).rstrip(b"/") + b"/" + component
+    if len(path) >= limit:
+        raise VfsError(errno.ERANGE)
+    return path
+
+
+def path_of(p: Caller, dvp: Vnode, limit: int) -> bytes:
+    """Return a directory's path as the process sees it (getcwd_common).
 
     Args:
         limit: bytes that it may have, with a NUL behind it.
@@ -25,7 +52,7 @@ def getcwd(p: Caller, limit: int) -> bytes:
         EIO: a directory on the way is damaged.
     """
     path = b""
-    vp = p.cwd
+    vp = dvp
     while vp is not p.rdir:
         if vp is vp.v_mount.mnt_root:
             above = vp.v_mount.mnt_vnodecovered

@@ -44,12 +44,18 @@ class StatVfs(NamedTuple):
 class Mount:
     """One mounted file system. File systems subclass it."""
 
+    #: told of every file that changes, with the names that came or went when it is a directory (knote)
+    mnt_heard: Callable[[Vnode, tuple[bytes, ...]], None] | None = None
+    #: the mount that this one is a layer on
+    mnt_lower: Mount | None = None
+
     def __init__(self, op: VfsOps, flags: int) -> None:
         self.mnt_op = op
         self.mnt_flag = flags & ~MNT_FORCE  # which is about mounting (MNT_OP_FLAGS)
         self.mnt_busy = 0  # uses of its vnodes (vref)
         self.mnt_gone = False  # it was unmounted (IMNT_GONE)
         self.mnt_fifos: list[Fifo] = []  # those that somebody waits to open
+        self.mnt_layers: list[Mount] = []  # those on it
         self.mnt_vnodecovered: Vnode | None = None
         self.mnt_onto = b""
         self.mnt_from = b""
@@ -66,6 +72,9 @@ class Mount:
 
     def unmount(self, flags: int) -> None:
         """Flush and give up the device (VFS_UNMOUNT); nothing uses the mount, or MNT_FORCE is given."""
+
+    def lower_gone(self) -> None:
+        """The mount that this layer is on was unmounted by force."""
 
     def fhtovp(self, fid: bytes) -> Vnode:
         """Return the file that a struct fid of `Vnode.vptofh` stands for (VFS_FHTOVP).
@@ -212,6 +221,8 @@ class Vfs:
         self.advlocks = Advlocks()
         #: takes the vnodes of a mount from everybody who uses them (vfs_mount.c: vflush with FORCECLOSE)
         self.vflush: Callable[[Mount], None] = _nobody
+        #: told of each mount after it was entered, and after it was unmounted
+        self.moved: list[Callable[[Mount, Vnode], None]] = []
         self.rootvnode: Vnode
         self.keys: Keys
 
@@ -273,6 +284,7 @@ class Vfs:
         self.mountlist.append(mp)
         if covered is self.rootvnode:
             self._set_root(mp.mnt_root)
+        self._moved(mp, covered)
 
     def dounmount(self, mp: Mount, flags: int) -> None:
         """Unmount (vfs_mount.c: dounmount).
@@ -300,13 +312,20 @@ class Vfs:
             mp.sync()
         mp.unmount(flags)
         mp.mnt_gone = True
+        for layer in mp.mnt_layers:
+            layer.lower_gone()
         if mp.mnt_root is self.rootvnode:
             self._set_root(covered)
         self.namecache.purge_mount(mp)
         self.mountlist.remove(mp)
         covered.v_mountedhere = None
         mp.mnt_vnodecovered = None
+        self._moved(mp, covered)
         vrele(covered)
+
+    def _moved(self, mp: Mount, covered: Vnode) -> None:
+        for tell in self.moved:
+            tell(mp, covered)
 
     def sync(self) -> None:
         """Sync every mount (vfs_syscalls.c: do_sys_sync)."""

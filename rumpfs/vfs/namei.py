@@ -74,6 +74,17 @@ def namei(p: Caller, path: bytes, follow: bool = True, at: Vnode | None = None) 
     return vp
 
 
+def namei_parent(p: Caller, path: bytes, follow: bool, at: Vnode | None) -> tuple[Vnode, tuple[Vnode, bytes]]:
+    """Return the vnode of a path, and where it was found: the directory, and the name in it.
+
+    The name may be an etfs key; of a directory it may be empty, ``.`` or ``..``. Errors: those of `namei`.
+    """
+    dvp, name, vp, _ = _walk(p, path, follow, at, True)
+    if vp is None:
+        raise VfsError(errno.ENOENT)
+    return vp, (dvp, name)
+
+
 def namei_create(
     p: Caller, path: bytes, at: Vnode | None, follow: bool = False, directory: bool = False
 ) -> NewName:
@@ -235,7 +246,7 @@ def _no_parent(dvp: Vnode, name: bytes, vp: Vnode) -> bool:
 
 
 def _check_writable(dvp: Vnode) -> None:
-    if dvp.v_mount.mnt_flag & MNT_RDONLY:
+    if dvp.v_mount.mnt_flag & MNT_RDONLY or dvp.v_fixed:
         raise VfsError(errno.EROFS)
 
 

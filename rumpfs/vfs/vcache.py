@@ -22,6 +22,10 @@ MAXVNODES: Final = 65536
 #: bytes that a vnode is said to cost (sys/sys/param.h), and the part of the memory that they may have
 VNODE_COST: Final = 2048
 _SHARE: Final = 75  # per cent
+#: part of kern.maxvnodes that is made free when there are too many, and part of what is free that new vnodes
+#: may take before all are counted again: so neither is done for every vnode
+_FREED: Final = 64
+_UNCOUNTED: Final = 16
 
 
 class Kept(Protocol):
@@ -45,6 +49,7 @@ class Vcache:
     def __init__(self, memory: Memory, namecache: NameCache) -> None:
         self._memory = memory
         self._caches: WeakSet[Kept] = WeakSet([namecache])
+        self._uncounted = 0  # new vnodes that are let in before all are counted
         self.set_maxvnodes(MAXVNODES)
 
     def __len__(self) -> int:
@@ -55,9 +60,18 @@ class Vcache:
         self._caches.add(cache)
 
     def trim(self) -> None:
-        """Drop the oldest vnodes of the largest caches while there are too many (cleanvnode)."""
-        while len(self) > self.maxvnodes:
-            max(self._caches, key=len).reclaim(1)
+        """Drop the oldest vnodes of the largest caches while there are too many (cleanvnode).
+
+        The less room there is, the more often they are counted.
+        """
+        self._uncounted -= 1
+        if self._uncounted >= 0:
+            return
+        while (room := self.maxvnodes - len(self)) < 0:
+            largest = max(self._caches, key=len)
+            for _ in range(self.maxvnodes // _FREED - room):
+                largest.reclaim(1)
+        self._uncounted = room // _UNCOUNTED
 
     def set_maxvnodes(self, number: int) -> None:
         """Set kern.maxvnodes, as much of it as memory allows, and drop what is too many.
@@ -69,4 +83,5 @@ class Vcache:
         if self._memory.limit is not None:
             number = min(number, max(1, self._memory.limit * _SHARE // 100 // VNODE_COST))
         self.maxvnodes: int = number
+        self._uncounted = 0
         self.trim()

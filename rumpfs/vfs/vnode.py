@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -100,6 +100,10 @@ class Vnode:
 
     #: etfs keys that this directory resolves (only the real root has them)
     v_keys: dict[bytes, Vnode] | None = None
+    #: names neither come to this directory nor go, whatever the flags of the mount (EROFS)
+    v_fixed = False
+    #: the vnode below, in a layer
+    v_lower: Vnode | None = None
 
     def __init__(self, v_mount: Mount, v_type: int) -> None:
         self.v_mount = v_mount
@@ -313,10 +317,31 @@ def vrele(vp: Vnode) -> None:
         vp.inactive()
 
 
-def knote(vp: Vnode, hint: int) -> None:
-    """Tell who watches `vp` what has happened to it: NOTE_ flags (VN_KNOTE)."""
+def knote(vp: Vnode, hint: int, *names: bytes) -> None:
+    """Tell who watches `vp`, or its mount, what has happened to it (VN_KNOTE).
+
+    Args:
+        hint: NOTE_ flags.
+        names: those that have come to or gone from a directory.
+    """
     if vp.v_klist is not None:
         vp.v_klist.note(hint)
+    heard = vp.v_mount.mnt_heard
+    if heard is not None:
+        heard(vp, names)
+
+
+def watched(vp: Vnode) -> bool:
+    """Whether anybody hears what `knote` tells of `vp`."""
+    return vp.v_klist is not None or vp.v_mount.mnt_heard is not None
+
+
+def layers(vp: Vnode) -> Iterator[Vnode]:
+    """Yield a vnode, and those below that it is a layer on."""
+    lower: Vnode | None = vp
+    while lower is not None:
+        yield lower
+        lower = lower.v_lower
 
 
 def type_of(mode: int) -> int:

@@ -139,6 +139,11 @@ def test_numbers_and_names_are_unique() -> None:
     assert all(0 < row.number < NSYSENT for row in SYSCALLS)
 
 
+def test_rows_are_in_the_order_of_syscalls_master() -> None:
+    numbers = [row.number for row in SYSCALLS]
+    assert numbers == sorted(numbers)
+
+
 @pytest.mark.parametrize("row", SYSCALLS, ids=lambda row: row.name)
 def test_sizes_name_arguments(row: Syscall) -> None:
     names = [arg.name for arg in row.args if arg.kind != PADDING]

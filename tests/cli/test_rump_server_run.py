@@ -20,6 +20,7 @@ from rumpfs.abi.stat import STAT
 from rumpfs.client.errors import RumpError
 from rumpfs.client.raw import RawClient
 from tests.cli.servers import BIN, background, banner, foreground, listener, run, wait_for_end
+from tests.cli.verbs import Shell
 
 SIZE, MODE, RDEV = 15, 1, 6  # places in struct stat
 
@@ -329,6 +330,21 @@ def test_a_detached_server_says_nothing_and_is_there_when_the_prompt_is(tmp_path
         assert banner(tmp_path / "sock") == b"RUMPSP-0.4-NetBSD-7.99.34/amd64\n"
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_why_a_mount_failed_in_the_background_is_in_the_message_buffer(tmp_path: Path) -> None:
+    """Standard error is /dev/null then; what NetBSD's kernel warns of is shown by dmesg(8), kern.msgbuf."""
+    (tmp_path / "dk.img").write_bytes(bytes(1 << 20))
+    drive = ("-d", "key=/dev/dk,hostpath=dk.img,size=host")
+    with background(tmp_path, "rump_allserver", *drive, "unix://sock"):
+        shell = Shell("unix://sock", tmp_path)
+        shell.ok("mkdir", ":/mnt")
+        hint = shell.fails("mount", "-o", "ro", "/dev/dk", ":/mnt").rpartition("; ")[2]
+        assert hint == "rumpfs sysctl -n kern.msgbuf says why\n"
+        lines = shell.ok("sysctl", "-n", "kern.msgbuf").lines
+        assert any(line.startswith("dk.img: no FFS superblock") for line in lines), lines
+        assert "component rumpvfs initialised" in lines
+        assert not [line for line in shell.ok("sysctl", "kern").lines if "msgbuf" in line]
 
 
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])

@@ -375,9 +375,10 @@ class Screen:
 
     def interrupt(self, regex: str) -> None:
         """Type Ctrl-C until something appears: Python's readline misses one between two keys."""
-        self.type("\x03")
-        while not select.select([self.master], [], [], 1)[0]:
+        for _ in range(PATIENCE):
             self.type("\x03")
+            if select.select([self.master], [], [], 1)[0]:
+                break
         self.expect(regex)
 
     def end(self) -> int:

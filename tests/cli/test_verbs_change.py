@@ -265,10 +265,14 @@ def test_a_partial_copy_is_left_and_named(shell: Shell, kernel: Client) -> None:
 def test_a_copy_that_is_interrupted_says_what_it_left(shell: Shell, kernel: Client) -> None:
     command = [BIN / "rumpfs", "cp", ":/dev/zero", "endless"]
     process = subprocess.Popen(command, cwd=shell.cwd, env=shell.environ, stderr=subprocess.PIPE)
-    while not (shell.cwd / "endless").exists() or not (shell.cwd / "endless").stat().st_size:
-        os.sched_yield()
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    try:
+        while not (shell.cwd / "endless").exists() or not (shell.cwd / "endless").stat().st_size:
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+        (shell.cwd / "endless").unlink()
     assert process.returncode == 130
     assert said.startswith(b"rumpfs cp: interrupted: the partial copy endless (")
     assert b"Traceback" not in said
@@ -334,6 +338,18 @@ def test_mv_renames(shell: Shell, kernel: Client) -> None:
     shell.ok("mv", ":/t/d", ":/t/e")
     assert kernel.listdir("/t") == ["e"]
     assert shell.fails("mv", ":/t/x", ":/t/y") == "rumpfs mv: :/t/x to :/t/y: No such file or directory\n"
+
+
+def test_mv_where_the_file_system_cannot_rename(shell: Shell) -> None:
+    """The rump kernel's root file system has no rename (rumpfs.c); nor has it hard links."""
+    shell.ok("touch", ":/tmp/from")
+    for verb in ("mv", "ln"):
+        said = shell.fails(verb, ":/tmp/from", ":/tmp/to")
+        assert said == (
+            f"rumpfs {verb}: :/tmp/from to :/tmp/to: Operation not supported: "
+            "the file system there cannot do that; rumpfs mount shows which one it is\n"
+        )
+    shell.ok("rm", ":/tmp/from")
 
 
 def test_mv_to_another_file_system_copies_and_removes(shell: Shell, kernel: Client) -> None:

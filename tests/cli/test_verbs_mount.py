@@ -89,13 +89,13 @@ def test_tmpfs_with_options(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("-t nosuch /dev/dk :/mnt", "nosuch: No such device: *start it as rump_allserver*-l rumpfs_nosuch"),
+        ("-t nosuch /dev/dk :/mnt", "nosuch: No such device: the server has no such file system"),
         ("-o ro /dev/none :/mnt", ":/dev/none: No such file or directory: *-d key=/dev/none,hostpath=..."),
         ("-o ro /dev/dk :/none", ":/none: No such file or directory: rumpfs mkdir :/none makes *"),
         ("-o ro /tmp :/mnt", ":/tmp: Block device required: not a block device of the server"),
         (
             "-o ro /dev/junk :/mnt",
-            ":/dev/junk: Invalid argument: it does not hold a sound ffs file system; the *",
+            ":/dev/junk: Invalid argument: it does not hold a sound ffs file system; rumpfs sysctl -n kern.*",
         ),
         ("-o ro /dev/logged :/mnt", ":/dev/logged: *: its log is damaged; *-o force mounts without *"),
         ("-o ro,sblock=33 /dev/headless :/mnt", ":/dev/headless: Invalid argument: *"),
@@ -120,7 +120,7 @@ def test_an_image_that_is_mounted_already(shell: Shell) -> None:
         ("-o ro", "what is to be mounted, and where?"),
         ("/dev/dk", "/dev/dk is a path of the host"),
         (":/mnt", "where is :/mnt to be mounted?"),
-        ("/dev/dk /mnt", "/mnt is a path of the host; in a server it is written :/mnt"),
+        ("-t kernfs kernfs /mnt", "on the host, ffs and tmpfs can be mounted"),
         ("-o bogus /dev/dk :/mnt", "-o bogus: ffs has no such option; it has ro, sync"),
         ("-t tmpfs -o bogus=1 tmpfs :/mnt", "nodes=, size="),
         ("-t tmpfs -o size=many tmpfs :/mnt", "-o size=many: not a number"),
@@ -200,6 +200,27 @@ def test_kernfs(shell: Shell) -> None:
     assert shell.fails("mount", "-t", "kernfs", "-o", "update", "kernfs", ":/mnt").endswith("not supported\n")
 
 
+def test_null(shell: Shell) -> None:
+    shell.ok("mount", "-t", "tmpfs", "tmpfs", ":/tmp")
+    shell.ok("mkdir", ":/tmp/dir")
+    shell.ok("mount", "-t", "null", "-o", "ro", ":/tmp", ":/mnt")
+    assert shell.ok("ls", ":/mnt").lines == ["dir"]
+    assert shell.ok("mount").lines[2:] == ["/tmp on /mnt type null (ro, local)"]
+    assert "Read-only file system" in shell.fails("mkdir", ":/mnt/new")
+    shell.ok("umount", ":/mnt")
+    shell.ok("mount", "-t", "null", "/tmp", ":/mnt")
+    assert "Device busy" in shell.fails("umount", ":/tmp")
+
+
+def test_null_that_cannot_be(shell: Shell) -> None:
+    for source, target in ((":/tmp", ":/tmp"), (":/", ":/mnt"), ("/mnt/dir", ":/mnt")):
+        assert "not distinct paths" in shell.fails("mount", "-t", "null", source, target, status=2)
+    said = shell.fails("mount", "-t", "null", ":/none", ":/mnt")
+    assert said == "rumpfs mount: :/none: No such file or directory: it shows a directory of the server\n"
+    assert "rumpfs mkdir :/none" in shell.fails("mount", "-t", "null", ":/tmp", ":/none")
+    assert "Not a directory" in shell.fails("mount", "-t", "null", ":/dev/null", ":/mnt")
+
+
 def test_umount_says_what_is_in_the_way(shell: Shell) -> None:
     said = shell.fails("umount", ":/tmp")
     assert said.startswith("rumpfs umount: :/tmp: Invalid argument: no file system is mounted there")
@@ -218,3 +239,10 @@ def test_a_server_that_lacks_file_systems(tmp_path: Path) -> None:
             "rumpfs ls: :/: Function not implemented: the server lacks a component: "
             "start it as rump_allserver, or with -l rumpvfs\n"
         )
+
+
+def test_a_server_that_lacks_one(tmp_path: Path) -> None:
+    with serving(tmp_path, "-lrumpvfs", program="rump_server") as served:
+        shell = Shell(served.url, tmp_path)
+        said = shell.fails("mount", "-t", "kernfs", "kernfs", ":/tmp")
+        assert "start it as rump_allserver, or with -l rumpfs_kernfs" in said

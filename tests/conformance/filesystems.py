@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.calls import Calls
 from tests.conformance.system import DISK_SIZE, System
+from tests.fs.ffs.checker import complaints
 from tests.images_util import makefs
 
 #: bytes of an image when a case does not say otherwise (NetBSD: FSTEST_IMGSIZE)
@@ -50,6 +51,17 @@ class Kind:
         """Mount what newfs made; `args` are fields of struct tmpfs_args."""
         raise NotImplementedError
 
+    def unmount(self, p: Calls, mp: bytes, flags: int) -> None:
+        """Unmount it."""
+        p.call("unmount", mp, flags)
+
+    def check(self, system: System) -> None:
+        """Check what is left of it once it is unmounted."""
+
+    def updated(self, mp: bytes) -> bytes:
+        """Return the mount point to give to MNT_UPDATE when flags are to change."""
+        return mp
+
 
 class Rumpfs(Kind):
     """The root file system's type, mounted once more."""
@@ -85,6 +97,28 @@ class Tmpfs(Kind):
         p.mount_tmpfs(mp, flags, **({"size": self._size} | args))
 
 
+class Null(Tmpfs):
+    """A layer on a tmpfs of its own, which flags and arguments are for."""
+
+    fstype = b"null"
+
+    def check(self, system: System) -> None:
+        """Check what is left of it once it is unmounted."""
+
+    def updated(self, mp: bytes) -> bytes:
+        return mp + b".lower"
+
+    def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        lower = self.updated(mp)
+        assert p.error("mkdir", lower, 0o777) in ("ok", "EEXIST")
+        super().mount(p, lower, flags, **args)
+        p.mount_null(mp, lower, flags)
+
+    def unmount(self, p: Calls, mp: bytes, flags: int) -> None:
+        super().unmount(p, mp, flags)
+        super().unmount(p, self.updated(mp), flags)
+
+
 class Ffs(Kind):
     """An FFS that makefs(8) made.
 
@@ -113,6 +147,12 @@ class Ffs(Kind):
     def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
         p.mount_ffs(mp, b"/" + self.name.encode(), flags)
 
+    def check(self, system: System) -> None:
+        assert complaints(system.disk(self.name)) == []
+
+
+#: bytes for each inode: as many as newfs gives a small file system (sbin/newfs/newfs.c: 4 * fsize)
+_DENSITY = ",density=2048"
 
 _Pieces = list[tuple[int, bytes]]
 
@@ -127,7 +167,7 @@ def _image(version: int, order: str, size: int, files: tuple[tuple[str, bytes], 
         for name, content in files:
             (tree / name).write_bytes(content)
             (tree / name).chmod(0o755)
-        path = makefs(tree, Path(directory) / "image", version, order, 8192, 1024, "-s", str(size))
+        path = makefs(tree, Path(directory) / "image", version, order, 8192, 1024, "-s", str(size), _DENSITY)
         image = path.read_bytes()
     step = 4096
     pieces = ((at, image[at : at + step]) for at in range(0, len(image), step))
@@ -151,13 +191,16 @@ _KERNFS_LACKS = _NO_TMPFS_ARGS | {
     "handles": "kernfs has no file handles",
     "times": "the times of a kernfs are always now",
 }
-_FFS_LACKS = _NO_TMPFS_ARGS | {"write": "FFS is mounted read-only"}
+
+_UFS1_LACKS = _NO_TMPFS_ARGS | {"birthtime": "UFS1 does not keep when a file was made"}
 
 KINDS: tuple[Kind, ...] = (
     Rumpfs("rumpfs", "rumpfs", _RUMPFS_LACKS),
     Tmpfs("tmpfs", "tmpfs", {}),
+    Null("null", "null", {}),
     Kernfs("kernfs", "kernfs", _KERNFS_LACKS),
-    *(Ffs(version, order, _FFS_LACKS) for version in (1, 2) for order in ("le", "be")),
+    *(Ffs(1, order, _UFS1_LACKS) for order in ("le", "be")),
+    *(Ffs(2, order, _NO_TMPFS_ARGS) for order in ("le", "be")),
 )
 #: the columns of the table of results
 COLUMNS = tuple(dict.fromkeys(kind.column for kind in KINDS))

@@ -39,7 +39,7 @@ def old_file(fs: Volume, path: bytes, content: bytes = b"") -> dict[str, tuple[i
     return times(fs, path)
 
 
-@pytest.mark.needs("atime")
+@pytest.mark.needs("atime", "birthtime")
 def test_empty(fs: Volume) -> None:
     fs.make(b"a")
     made = fs.stat(b"a")

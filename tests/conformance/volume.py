@@ -61,16 +61,17 @@ class Volume:
     def remount(self, flags: int) -> None:
         """Change the mount's flags; its arguments stay, which MNT_GETARGS tells. Errors: VfsError."""
         fstype = self.kind.fstype + b"\0"
+        path = self.kind.updated(self.mp) + b"\0"
         args = bytearray(4095)
         args[0] = TMPFS_ARGS_VERSION  # other types do not look at it
-        length = self._init.call("__mount50", fstype, self.mp + b"\0", MNT_GETARGS, args, len(args))
+        length = self._init.call("__mount50", fstype, path, MNT_GETARGS, args, len(args))
         flags |= MNT_UPDATE
-        self._init.call("__mount50", fstype, self.mp + b"\0", flags, bytes(args[:length]), length)
+        self._init.call("__mount50", fstype, path, flags, bytes(args[:length]), length)
 
     def unmount(self, flags: int = 0) -> None:
         """Leave it, and unmount it. Errors: VfsError: EBUSY."""
         self.p.call("chdir", b"/")
-        self._init.call("unmount", self.mp, flags)
+        self.kind.unmount(self._init, self.mp, flags)
         self.mounted = False
 
     def process(self) -> Any:
@@ -89,7 +90,8 @@ class Volume:
         if not self.mounted:
             return
         try:
-            self._init.call("unmount", self.mp, 0)
+            self.kind.unmount(self._init, self.mp, 0)
         except VfsError:
-            self._init.call("unmount", self.mp, MNT_FORCE)
+            self.kind.unmount(self._init, self.mp, MNT_FORCE)
             raise
+        self.kind.check(self.system)

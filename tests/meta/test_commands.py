@@ -25,6 +25,7 @@ HEAVY = (
     "trio",
     "construct",
     "asyncio",
+    "logging",
     "importlib.metadata",
     "rumpfs.kern",
     "rumpfs.vfs",

@@ -354,11 +354,20 @@ def test_sysctl_names() -> None:
         (54, (3, 0x4004667F, 0), "ioctl(3, FIONREAD, NULL)"),
         (173, (3, PTR2, 16, 0, -1), 'pread(3, "", 16, -1)'),
         (467, (-100, PTR, 0, 0), 'utimensat(AT_FDCWD, "/f", NULL, 0)'),
+        (246, (1, PTR), 'modctl(MODCTL_UNLOAD, "/f")'),  # sys/module.h, where MODCTL_LOAD_FORCE is 1 as well
     ],
 )  # fmt: skip
 def test_flags_and_numbers(number: int, slots: tuple[int, ...], line: str) -> None:
     given = {PTR: b"/f\0"} if PTR in slots else {}
     assert called(number, *slots, given=given) == f"{line} = 0"
+
+
+def test_the_arguments_of_a_module() -> None:
+    """modctl_load_t: ml_filename, ml_flags, ml_props, ml_propslen; MODCTL_LOAD_FORCE is 1."""
+    load = struct.pack("<Qi4xQQ", PTR2, 1, 0, 0)
+    assert called(246, 0, PTR, given={PTR: load, PTR2: b"ffs\0"}) == (
+        'modctl(MODCTL_LOAD, {ml_filename="ffs", ml_flags=MODCTL_LOAD_FORCE, ml_props=0, ml_propslen=0}) = 0'
+    )
 
 
 def test_a_lock() -> None:

@@ -8,21 +8,29 @@ from typing import Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_UPDATE, MOUNT_OPTIONS
+from rumpfs.cli.address import HostAddress
 from rumpfs.cli.filesystems import option_names, record
 from rumpfs.cli.places import Place, ServerFiles, printable
+from rumpfs.cli.rump_ffs import HOST_TYPES, add_mount_options, start
 from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_text
-from rumpfs.client.api import DEVICELESS, MOUNT_VALUES
+from rumpfs.client.api import DEVICELESS, LAYERS, MOUNT_VALUES
 from rumpfs.client.errors import RumpError
 
 EXAMPLES: Final = """\
   rumpfs mount -t ffs -o ro /dev/dk unix://sock:/mnt
   rumpfs mount -t tmpfs -o size=64m,mode=700 tmpfs :/tmp/scratch
   rumpfs mount -t kernfs kernfs :/kern
+  rumpfs mount -t null -o ro :/home :/mnt   a directory of the server once more, read-only
   rumpfs mount                           what is mounted in the server that RUMP_SERVER names
   rumpfs mount unix://sock               what is mounted in another one
 
-SOURCE is a path in the rump kernel: the key of a drive that rump_allserver -d was given.
-options:  {flags},
+  rumpfs mount disk.img /mnt             an image, on a directory of the host; -o as rump_ffs --help says
+  rumpfs mount disk.img:a /mnt           partition a of it
+  rumpfs mount -t tmpfs tmpfs /mnt
+
+SOURCE is a path in the rump kernel: the key of a drive that rump_allserver -d was given, for null a
+directory; for a mount on the host an image of it: IMAGE, IMAGE:a, IMAGE@OFFSET.
+options in a server:  {flags},
           rw, update, and with a leading no the opposite of each;
           tmpfs: size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL;
           ffs: sblock=SECTOR, another superblock when the primary is damaged (32 of UFS1, as fsck_ffs -b);
@@ -32,17 +40,28 @@ options:  {flags},
 #: options of tmpfs that may be negative, which is no limit (mount_tmpfs(8))
 _LIMITS: Final = ("size", "nodes")
 
+#: components that are not called as their file system
+_COMPONENTS: Final = {"null": "nullfs"}
+
 _HOW: Final = "rumpfs mount [-t TYPE] [-o OPTIONS] SOURCE :/path"
 
 
 def arguments(parser: Parser) -> None:
     """Add the options."""
+    add_mount_options(parser)
     add = parser.add_argument
-    add("-t", dest="type", metavar="TYPE", default="ffs", help="file system: ffs (default), tmpfs, kernfs")
+    add("-t", dest="type", metavar="TYPE", default="ffs", help="ffs (default), tmpfs, kernfs, null")
     add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="see below; with commas")
     parser.flag("--json", "json", "list in JSON; see rumpfs help json")
-    add("source", metavar="SOURCE", nargs="?", help="block device in the rump kernel, as /dev/dk")
-    add("target", metavar="ADDRESS", nargs="?", help="a directory: :/path or unix://sock:/path")
+    add(
+        "source", metavar="SOURCE", nargs="?", help="block device in the rump kernel, as /dev/dk; or an image"
+    )
+    add(
+        "target",
+        metavar="ADDRESS",
+        nargs="?",
+        help="a directory: :/path or unix://sock:/path, or one of the host",
+    )
 
 
 def run(tool: Tool, args: Namespace) -> None:
@@ -52,16 +71,42 @@ def run(tool: Tool, args: Namespace) -> None:
             raise Failure(f"what is to be mounted, and where? {_HOW}", USAGE)
         _list(tool, args)
         return
+    if isinstance(tool.parse(args.target), HostAddress):
+        _on_the_host(tool, args)
+        return
     flags, values = parse_options(args.type, args.options)
     target = tool.remote(args.target)
     source = os.fsencode(args.source)
     if args.source.startswith((":/", "unix://", "tcp://")):
         source = tool.remote(args.source).path
+    if args.type in LAYERS:
+        _check_distinct(source, target)
     try:
         target.files.mount(args.type, source, target.path, flags, values)
     except RumpError as error:
         where, hint = _explain(error, target, source, args.type)
         tool.failed(where, error, hint)
+
+
+def _check_distinct(source: bytes, target: Place[ServerFiles]) -> None:
+    """Refuse a layer on a directory above or below it, as mount_null(8) does."""
+    below, above = (path.rstrip(b"/") + b"/" for path in (source, target.path))
+    if below.startswith(above) or above.startswith(below):
+        raise Failure(f"{printable(source)} and {target} are not distinct paths", USAGE)
+
+
+def _on_the_host(tool: Tool, args: Namespace) -> None:
+    """Mount an image or a tmpfs on a directory of the host."""
+    if args.type not in HOST_TYPES:
+        raise Failure(f"-t {args.type}: on the host, {' and '.join(HOST_TYPES)} can be mounted", USAGE)
+    if not isinstance(tool.parse(args.source), HostAddress):
+        raise Failure(
+            f"{args.source}: a server is mounted on the host when it starts: rump_allserver --fuse "
+            f"{args.target} ...",
+            USAGE,
+        )
+    args.mountpoint = args.target
+    tool.status = start(tool.name, args.type, args)
 
 
 def _list(tool: Tool, args: Namespace) -> None:
@@ -142,7 +187,12 @@ def _explain(error: RumpError, target: Place[ServerFiles], source: bytes, fstype
     device = f"{target.prefix}{printable(source)}"
     number = error.netbsd_errno
     if number == errno.ENODEV:
-        return fstype, f"the server lacks it: start it as rump_allserver, or with -l rumpfs_{fstype}"
+        component = _COMPONENTS.get(fstype, fstype)
+        if fstype not in MOUNT_VALUES.keys() | DEVICELESS | LAYERS:
+            return fstype, "the server has no such file system"
+        return fstype, f"the server lacks it: start it as rump_allserver, or with -l rumpfs_{component}"
+    if fstype in LAYERS and number in (errno.ENOENT, errno.ENOTDIR) and target.files.exists(target.path):
+        return device, "it shows a directory of the server"
     if number == errno.EROFS and fstype not in DEVICELESS:
         return device, "it can only be mounted read-only: -o ro"
     if number == errno.ENOENT and target.files.exists(target.path):
@@ -151,8 +201,8 @@ def _explain(error: RumpError, target: Place[ServerFiles], source: bytes, fstype
         return str(target), f"rumpfs mkdir {target} makes the directory"
     if number in (errno.ENOTBLK, errno.ENXIO, errno.EBUSY):
         return device, "in use already" if number == errno.EBUSY else "not a block device of the server"
-    if number == errno.EINVAL and fstype not in DEVICELESS:
-        return device, f"it does not hold a sound {fstype} file system; the server's log says what is wrong"
+    if number == errno.EINVAL and fstype not in DEVICELESS | LAYERS:
+        return device, f"it does not hold a sound {fstype} file system; rumpfs sysctl -n kern.msgbuf says why"
     if number == errno.EFTYPE:
         return device, "its log is damaged; fsck_ffs repairs it, -o force mounts without the latest changes"
     return str(target), ""

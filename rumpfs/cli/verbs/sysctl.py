@@ -19,6 +19,7 @@ EXAMPLES: Final = """\
   rumpfs sysctl unix://sock hw           a part of the tree of another server
   rumpfs sysctl -w kern.hostname=storage
   rumpfs sysctl -d kern.maxvnodes        what it means
+  rumpfs sysctl -n kern.msgbuf           what the kernel has printed, as dmesg(8) shows it
 """
 
 
@@ -76,7 +77,8 @@ def _one(tool: Tool, args: Namespace, files: ServerFiles, name: str, found: dict
             tool.write(f"{name}: {old} -> {value}\n")
         return
     for node in sysctl.walk(files, top):
-        _show(tool, args, files, node, found, alone=node is top)
+        if node is top or node.name not in _WHEN_NAMED or args.describe:
+            _show(tool, args, files, node, found, alone=node is top)
 
 
 def _show(
@@ -117,10 +119,18 @@ def _loadavg(data: bytes) -> str:
     return " ".join(f"{average / (scale or 1):.2f}" for average in averages)
 
 
-#: structures that have a form for people: their size in bytes, and how they are shown
+def _msgbuf(data: bytes) -> str:
+    return data.replace(b"\0", b"").decode(errors="backslashreplace").rstrip("\n")
+
+
+#: left out of a listing: it has thousands of bytes
+_WHEN_NAMED: Final = ("kern.msgbuf",)
+
+#: structures that have a form for people: their size in bytes (0: any), and how they are shown
 _STRUCTURES: Final = {
     "kern.boottime": (16, _seconds),
     "kern.clockrate": (20, _clockrate),
+    "kern.msgbuf": (0, _msgbuf),
     "vm.loadavg": (LOADAVG.size, _loadavg),
 }
 
@@ -132,4 +142,4 @@ def _text(node: Node, data: bytes) -> str:
     if isinstance(value, str):
         return value.rstrip("\n")
     size, show = _STRUCTURES.get(node.name, (-1, bytes.hex))
-    return show(data) if len(data) == size else data.hex()
+    return show(data) if size in (0, len(data)) else data.hex()

@@ -7,19 +7,27 @@ from typing import Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_FORCE
+from rumpfs.cli.address import HostAddress
+from rumpfs.cli.hostmounts import HostMountError, unmount
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.client.errors import RumpError
 
 EXAMPLES: Final = """\
   rumpfs umount :/mnt
   rumpfs umount -f unix://sock:/mnt      even if files are open there
+  rumpfs umount /mnt                     a mount on the host; returns when the image is closed
 """
 
 
 def arguments(parser: Parser) -> None:
     """Add the options."""
     parser.flag("-f", "force", "even if it is in use")
-    parser.add_argument("address", metavar="ADDRESS", nargs="+", help=":/path or unix://sock:/path")
+    parser.add_argument(
+        "address",
+        metavar="ADDRESS",
+        nargs="+",
+        help=":/path or unix://sock:/path, or a directory of the host",
+    )
 
 
 _HINTS: Final = {
@@ -31,6 +39,12 @@ _HINTS: Final = {
 def run(tool: Tool, args: Namespace) -> None:
     """Unmount what the command line names."""
     for text in args.address:
+        if isinstance(tool.parse(text), HostAddress):
+            try:
+                unmount(text, args.force)
+            except HostMountError as error:
+                tool.error(str(error))
+            continue
         place = tool.remote(text)
         try:
             place.files.unmount(place.path, MNT_FORCE if args.force else 0)

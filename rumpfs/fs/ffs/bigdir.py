@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rumpfs.abi import errno
-from rumpfs.base.errors import VfsError
+from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.fs.ffs.lookup import PIECE, DirDamage, GiveUp, check_end, listing, read_entries, read_pieces
 from rumpfs.fs.ffs.readwrite import DataInode
-from rumpfs.ondisk.ufs.direct import parse_dir
+from rumpfs.ondisk.ufs.dirchunk import slack
+from rumpfs.ondisk.ufs.direct import Entry, parse_dir
 from rumpfs.vfs.dirent import Listing
 
 
@@ -21,30 +22,85 @@ class Bigdir:
 
     __slots__ = ("_damaged", "_dp", "_listing", "_part", "nbytes")
 
+    #: what is kept of it does not grow
+    outgrown = False
+
     def __init__(self, dp: DataInode) -> None:
         self._dp = dp
         self._part = -1
         self._listing = Listing(())
         self._damaged = False
-        self.nbytes = 4 * PIECE
+        self.account()
 
     def find(self, name: bytes) -> int:
         """Return the inode number of a name, or 0. Errors: EIO when a damaged part may hold it."""
+        entry = self._find(name)
+        return 0 if entry is None else entry[1]
+
+    def _find(self, name: bytes) -> Entry | None:
+        """Return the entry of a name. Errors: EIO when a damaged part may hold it."""
         dp = self._dp
         damage = DirDamage(dp.v_mount)
         try:
             for offset, data in read_pieces(dp, 0, dp.i_size, damage):
-                ino = self._search(offset, data, name, damage)
-                if ino:
-                    return ino
+                entry = self._search(offset, data, name, damage)
+                if entry is not None:
+                    return entry
         except GiveUp:
             pass
         if damage.count:
             raise VfsError(errno.EIO, "the directory is damaged")
-        return 0
+        return None
 
-    def _search(self, offset: int, data: bytes, name: bytes, damage: DirDamage) -> int:
-        """Return the inode number of a name in the piece `data` at byte `offset`, or 0."""
+    # --- for who changes it -----------------------------------------------------------------------
+
+    def chunk_of(self, name: bytes) -> int:
+        """Return the number of the chunk that a name is in. Errors: EIO, ENOENT."""
+        entry = self._find(name)
+        if entry is None:
+            raise VfsError(errno.ENOENT)
+        return entry[0] // self._dp.v_mount.um_fs.dirblksiz
+
+    def room(self, need: int) -> int:
+        """Return the last chunk if it has room for an entry of `need` bytes, else -1. Errors: EIO."""
+        dp = self._dp
+        fs = dp.v_mount.um_fs
+        last = dp.i_size // fs.dirblksiz - 1
+        where = f"{fs.where}: directory inode {dp.i_number}"
+        try:
+            free = slack(bytearray(dp.content(last * fs.dirblksiz, fs.dirblksiz)), fs.order, where)
+        except DiskError as error:
+            raise dp.v_mount.damaged(error) from error
+        return last if free >= need else -1
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there are no names but ``.`` and ``..``."""
+        dp = self._dp
+        damage = DirDamage(dp.v_mount)
+        for part in range(0, dp.i_size, PIECE):
+            entries = read_entries(dp, part, min(part + PIECE, dp.i_size), damage)
+            if damage.count or any(entry[3] not in (b".", b"..") for entry in entries):
+                return False
+        return True
+
+    def entered(self, chunk: int, name: bytes, ino: int) -> None:
+        """Take note that a name has come, or has become another inode's."""
+        self.left(chunk, name)
+
+    def left(self, chunk: int, name: bytes) -> None:
+        """Take note that a name is gone."""
+        self._part = -1
+        self._dp.v_mount.um_namecache.purge(self._dp, name)
+
+    def account(self) -> None:
+        """Count the bytes of the part that is kept."""
+        self.nbytes = 4 * PIECE
+
+    # --- searching and listing --------------------------------------------------------------------
+
+    def _search(self, offset: int, data: bytes, name: bytes, damage: DirDamage) -> Entry | None:
+        """Return the entry of a name in the piece `data` at byte `offset`."""
         dp = self._dp
         fs = dp.v_mount.um_fs
         where = f"{fs.where}: directory inode {dp.i_number}"
@@ -57,11 +113,11 @@ class Bigdir:
             entries = parse_dir(
                 chunk, fs.order, fs.old_dirents, fs.dirblksiz, fs.maxino, where, offset + start, damage
             )
-            for _, ino, _, found in entries:
-                if found == name:
-                    return ino
+            for entry in entries:
+                if entry[3] == name:
+                    return entry
             position = data.find(needle, end)
-        return 0
+        return None
 
     def read(self, offset: int, count: int) -> tuple[bytes, int]:
         """Return struct dirents of at most `count` bytes from `offset` on, and the next offset.

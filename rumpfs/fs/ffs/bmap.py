@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rumpfs.base.errors import Corrupt
 from rumpfs.fs.ffs.cache import Cache
-from rumpfs.ondisk.layout import LITTLE
 from rumpfs.ondisk.ufs.fs import NDADDR, NIADDR
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ class Bmap:
         self._frag = fs.fs_frag
         self._nindir = fs.fs_nindir
         self._typecode = _UFS2_POINTER if fs.ufs2 else _UFS1_POINTER
-        self._swapped = (fs.order == LITTLE) != (sys.byteorder == "little")
+        self._held: dict[int, array[int]] = {}
         self._tables: Cache[int, array[int]] = Cache(mp.um_memory, _POINTER_CACHE, lambda _: fs.fs_bsize)
 
     def bmap(self, ip: Inode, lbn: int, want: int) -> tuple[int, int]:
@@ -85,13 +83,66 @@ class Bmap:
                 where = f"{self._fs.where}: inode {ip.i_number}"
                 raise Corrupt(where, "di_ib", ip.dinode.di_ib, f"leads to more than {most} indirect blocks")
             if level:
-                table = self._tables.get(frag) or self._load(ip, level, frag)
-                todo += [(level - 1, below) for below in table if below]
+                todo += [(level - 1, below) for below in self.table(ip, level, frag) if below]
         return count
 
     def clear(self) -> None:
         """Drop the cached indirect blocks."""
         self._tables.clear()
+
+    # --- changing indirect blocks -----------------------------------------------------------------
+
+    def table(self, ip: Inode, level: int, frag: int) -> array[int]:
+        """Return the pointers in the indirect block at `frag`.
+
+        Args:
+            level: what they lead to: blocks of the file (0), or other indirect blocks.
+
+        Raises:
+            Corrupt: it lies outside of the file system.
+        """
+        table = self._tables.get(frag)
+        return self._load(ip, level, frag) if table is None else table
+
+    def hold(self, frag: int, table: array[int] | None = None) -> array[int]:
+        """Keep the pointers of an indirect block until `write`, `release` or `forget`.
+
+        Args:
+            frag: its address.
+            table: the pointers; None for a new block, which has none.
+        """
+        if table is None:
+            self._tables.remove(frag)
+            table = array(self._typecode, bytes(self._fs.fs_bsize))
+        self._held[frag] = table
+        return table
+
+    def write(self, frag: int, start: int = 0, stop: int | None = None) -> None:
+        """Write the pointers [start, stop) of an indirect block that is held. Errors: EIO."""
+        table = self._held[frag]
+        fs, mp = self._fs, self._mp
+        size = table.itemsize
+        bp = mp.um_bufs.getblk(frag << fs.fs_fshift, fs.fs_bsize)
+        if mp.um_swapped:
+            swapped = table[:]
+            swapped.byteswap()
+            bp.data[:] = swapped.tobytes()
+        else:
+            bp.data[:] = table.tobytes()
+        mp.um_bufs.bwrite(bp, start * size, None if stop is None else stop * size)
+        self.release(frag)
+
+    def release(self, frag: int) -> None:
+        """An indirect block that is held stays as it is on the disk."""
+        table = self._held.pop(frag)
+        self._tables.remove(frag)
+        self._tables.put(frag, table)
+
+    def forget(self, frag: int) -> None:
+        """Drop an indirect block, which is none any more."""
+        self._held.pop(frag, None)
+        self._tables.remove(frag)
+        self._mp.um_bufs.binval(frag << self._fs.fs_fshift)
 
     def _indirect(self, ip: Inode, level: int, span: int, index: int, want: int) -> tuple[int, int]:
         """Return what `bmap` does, for block `index` of the `span` blocks below di_ib[level]."""
@@ -128,6 +179,9 @@ class Bmap:
 
     def _load(self, ip: Inode, level: int, frag: int) -> array[int]:
         """Read the indirect block at `frag`."""
+        held = self._held.get(frag)
+        if held is not None:
+            return held
         fs = self._fs
         if frag < 0 or frag + fs.fs_frag > self._mp.um_frags:
             raise Corrupt(
@@ -138,7 +192,7 @@ class Bmap:
             )
         table = array(self._typecode)
         table.frombytes(self._mp.pread(fs.fs_bsize, frag << fs.fs_fshift))
-        if self._swapped:
+        if self._mp.um_swapped:
             table.byteswap()
         self._tables.put(frag, table)
         return table

@@ -64,6 +64,14 @@ class Cache(Generic[K, V]):
         while self.nbytes > self._limit:
             self._drop()
 
+    def remove(self, key: K) -> None:
+        """Forget the value of a key, if there is one."""
+        value = self._items.pop(key, None)
+        if value is not None:
+            cost = self._cost(value)
+            self.nbytes -= cost
+            self._memory.credit(cost)
+
     def reclaim(self, nbytes: int) -> int:
         """Drop values until `nbytes` bytes are free or none is left; return the bytes freed."""
         freed = 0

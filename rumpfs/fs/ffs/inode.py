@@ -1,23 +1,31 @@
-"""Inodes: reading them from disk, and the attributes of a vnode (NetBSD: ffs_inode.c, ufs_vnops.c)."""
+"""What all vnodes of an FFS have in common: their attributes (NetBSD: ufs_vnops.c, ufs_inode.c)."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rumpfs.abi import errno
+from rumpfs.abi.fcntl import FWRITE, O_APPEND
 from rumpfs.abi.limits import PATH_MAX, PC_2_SYMLINKS, PC_FILESIZEBITS, PC_SYMLINK_MAX
 from rumpfs.abi.mount import MNT_RDONLY
-from rumpfs.abi.stat import S_IFMT, STAT
+from rumpfs.abi.stat import S_IFMT, S_ISGID, S_ISUID, SF_SETTABLE, STAT
+from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Buffer
-from rumpfs.base.errors import Corrupt, DiskError, VfsError
-from rumpfs.fs.ffs.cache import Cache
-from rumpfs.ondisk.ufs.cg import Cg
-from rumpfs.ondisk.ufs.ckhash import CK_INODE, check_hash
-from rumpfs.ondisk.ufs.dinode import SF_SNAPSHOT, UFS2_DINODE, Dinode, dinode_codec
-from rumpfs.ondisk.ufs.fs import NDADDR, ROOTINO
+from rumpfs.base.errors import VfsError
+from rumpfs.fs.ffs.truncate import holds_blocks, release
+from rumpfs.ondisk.ufs.dinode import SF_LOG, SF_SNAPSHOT, Dinode
+from rumpfs.ondisk.ufs.fs import NDADDR
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
-from rumpfs.vfs.vnode import IFTOVT, NODEV, VBLK, VCHR, VDIR, VLNK, VREG, Vattr, Vnode
+from rumpfs.vfs.genfs import (
+    APPEND,
+    IMMUTABLE,
+    can_chflags,
+    can_chmod,
+    can_chown,
+    can_chtimes,
+)
+from rumpfs.vfs.vnode import NODEV, VBLK, VCHR, VDIR, VLNK, VREG, SetAttr, Vattr, Vnode
 
 if TYPE_CHECKING:
     from rumpfs.fs.ffs.ufsmount import FfsMount
@@ -25,12 +33,6 @@ if TYPE_CHECKING:
 #: st_blksize of devices: BLKDEV_IOSIZE (amd64's param.h) and MAXBSIZE (sys/sys/param.h).
 BLKDEV_IOSIZE = 2048
 MAXBSIZE = 65536
-
-#: UF_IMMUTABLE and SF_IMMUTABLE (sys/sys/stat.h).
-IMMUTABLE = 0x00020002
-
-#: Bytes of inode blocks kept: neighbours of an inode are usually wanted next.
-_TABLE_CACHE = 4 << 20
 
 #: struct ufid: ufid_len ufid_ino ufid_gen (ufs/ufs/inode.h)
 UFID = struct.Struct("<HxxII")
@@ -40,115 +42,11 @@ _INT64_MAX = (1 << 63) - 1
 #: what pathconf says of a UFS beyond the common values (ufs_vnops.c: ufs_pathconf)
 _PATHCONF = {PC_FILESIZEBITS: 42, PC_SYMLINK_MAX: PATH_MAX, PC_2_SYMLINKS: 1}
 
-
-class InodeTable:
-    """The inodes of a file system, read a block of them at a time.
-
-    Args:
-        mp: the mount.
-    """
-
-    def __init__(self, mp: FfsMount) -> None:
-        fs = mp.um_fs
-        self._mp = mp
-        self._fs = fs
-        self._codec = dinode_codec(fs)
-        self._inopb = fs.fs_inopb
-        self._blocks: Cache[int, bytes] = Cache(mp.um_memory, _TABLE_CACHE, len)
-        self._initediblk: dict[int, int] = {}
-        pointers = fs.fs_nindir
-        capacity = (NDADDR + pointers + pointers**2 + pointers**3) << fs.fs_bshift
-        self._maxsize = min(capacity, _INT64_MAX)
-
-    def read(self, ino: int) -> Dinode:
-        """Return an inode in use.
-
-        Raises:
-            Corrupt: it is free, uninitialised, or holds what no inode may.
-        """
-        cg, index = divmod(ino, self._fs.fs_ipg)
-        if self._fs.ufs2 and index >= self._initialised(cg):
-            raise Corrupt(self._where(ino), "cg_initediblk", self._initediblk[cg], "the inode is beyond it")
-        data, offset = self._locate(ino)
-        dinode = self._codec.decode(data, offset)
-        if dinode.di_mode & S_IFMT not in IFTOVT:
-            why = "has no type of file" if dinode.di_mode else "the inode is free, and something refers to it"
-            raise Corrupt(self._where(ino), "di_mode", dinode.di_mode, why)
-        if dinode.di_size > self._maxsize:
-            raise Corrupt(self._where(ino), "di_size", dinode.di_size, "exceeds what the blocks can hold")
-        return dinode
-
-    def allocated(self, ino: int) -> Dinode | None:
-        """Return an inode that its group has as used, whatever it holds; None for another.
-
-        Raises:
-            DiskError: the group's block is damaged.
-        """
-        if not ROOTINO <= ino < self._fs.maxino:
-            return None
-        number, index = divmod(ino, self._fs.fs_ipg)
-        cg = self._cg(number)
-        if index >= cg.initediblk or not cg.inode_used(index):
-            return None
-        return self._codec.decode(*self._locate(ino))
-
-    def fast_symlink(self, ino: int, length: int) -> bytes:
-        """Return the `length` bytes of text that a symbolic link keeps in its inode."""
-        data, offset = self._locate(ino)
-        return self._codec.fast_symlink(data, offset, length)
-
-    def clear(self) -> None:
-        """Drop the cached blocks."""
-        self._blocks.clear()
-
-    def _where(self, ino: int) -> str:
-        return f"{self._fs.where}: inode {ino}"
-
-    def _locate(self, ino: int) -> tuple[bytes, int]:
-        """Return the block of inodes that holds `ino`, and its byte offset there."""
-        number, index = divmod(ino, self._inopb)
-        data = self._blocks.get(number)
-        if data is None:
-            fs = self._fs
-            frag = fs.ino_to_fsba(ino)
-            if frag + fs.fs_frag > self._mp.um_frags:
-                raise Corrupt(self._where(ino), "fs_size", fs.fs_size, "the device ends before the inode")
-            data = self._mp.pread(fs.fs_bsize, frag << fs.fs_fshift)
-            self._blocks.put(number, data)
-        return data, index * self._codec.size
-
-    def _initialised(self, cg: int) -> int:
-        """Return how many inodes of a group were ever initialised; all of them when its block is damaged."""
-        count = self._initediblk.get(cg)
-        if count is None:
-            try:
-                count = self._cg(cg).initediblk
-            except (DiskError, VfsError) as error:
-                self._mp.damaged(error)
-                count = self._fs.fs_ipg
-            self._initediblk[cg] = count
-        return count
-
-    def _cg(self, cg: int) -> Cg:
-        """Read a cylinder group."""
-        fs = self._fs
-        return Cg.decode(self._mp.pread(fs.fs_cgsize, fs.cgtod(cg) << fs.fs_fshift), fs, cg)
-
-
-class HashedInodeTable(InodeTable):
-    """The inodes of a file system in which each has FreeBSD's check hash."""
-
-    def read(self, ino: int) -> Dinode:
-        dinode = InodeTable.read(self, ino)
-        data, offset = self._locate(ino)
-        data = data[offset : offset + self._codec.size]
-        check_hash(self._fs, CK_INODE, data, UFS2_DINODE, "di_ckhash", self._where(ino))
-        return dinode
-
-
-def inode_table(mp: FfsMount) -> InodeTable:
-    """Return the inodes of a mount."""
-    return (HashedInodeTable if mp.um_fs.metackhash & CK_INODE else InodeTable)(mp)
+#: what an inode that nobody uses has, beside its generation and its former owner and times
+_FREE: dict[str, Any] = {
+    "di_mode": 0, "di_nlink": 0, "di_size": 0, "di_blocks": 0, "di_flags": 0, "di_db": (0,) * NDADDR,
+    "di_ib": (0, 0, 0), "di_extsize": 0, "di_extb": (0, 0),
+}  # fmt: skip
 
 
 class Inode(Vnode):
@@ -204,6 +102,193 @@ class Inode(Vnode):
             if flags & (IMMUTABLE | SF_SNAPSHOT):
                 raise VfsError(errno.EPERM)
         vaccess(self.i_mode, self.dinode.di_uid, self.dinode.di_gid, want, cred)
+
+    def open(self, flags: int, cred: Cred) -> None:
+        """The file is opened. Errors: EPERM: an append-only file is opened for writing without O_APPEND."""
+        if self.dinode.di_flags & APPEND and flags & (FWRITE | O_APPEND) == FWRITE:
+            raise VfsError(errno.EPERM)
+
+    # --- changing attributes --------------------------------------------------------------------
+
+    def setattr(self, va: SetAttr, cred: Cred) -> None:
+        """Change attributes (ufs_setattr).
+
+        Errors:
+            EROFS; EISDIR, EOPNOTSUPP (length of a directory, of a link); EPERM: an immutable or append-only
+            file, a snapshot, or not permitted (genfs); EFTYPE, EACCES, EFBIG, ENOSPC, EIO.
+        """
+        if self.v_mount.mnt_flag & MNT_RDONLY:
+            raise VfsError(errno.EROFS)
+        if va.flags is not None:
+            self._chflags(va.flags, cred)
+        if va.size is not None:
+            self._chsize(va.size, cred)
+        if va.uid is not None or va.gid is not None:
+            self._chown(va.uid, va.gid, cred)
+        if va.mode is not None:
+            self._chmod(va.mode, cred)
+        if va.atime is not None or va.mtime is not None or va.birthtime is not None:
+            self._chtimes(va, cred)
+
+    def _changeable(self) -> None:
+        if self.dinode.di_flags & (IMMUTABLE | APPEND):
+            raise VfsError(errno.EPERM)
+
+    def _chflags(self, flags: int, cred: Cred) -> None:
+        """Set the flags; that of snapshots and that of logs are the kernel's."""
+        old = self.dinode.di_flags
+        can_chflags(self.v_type, cred, self.dinode.di_uid, bool((flags ^ old) & SF_SETTABLE))
+        if (flags ^ old) & (SF_SNAPSHOT | SF_LOG):
+            raise VfsError(errno.EPERM)
+        self.change(di_flags=flags)
+
+    def _chsize(self, size: int, cred: Cred) -> None:
+        """Set the length: for a device or FIFO nothing happens."""
+        if self.v_type == VDIR:
+            raise VfsError(errno.EISDIR)
+        if self.v_type == VLNK:
+            raise VfsError(errno.EOPNOTSUPP)
+
+    def _chown(self, uid: int | None, gid: int | None, cred: Cred) -> None:
+        self._changeable()
+        old = self.dinode
+        if uid is None:
+            uid = old.di_uid
+        if gid is None:
+            gid = old.di_gid
+        can_chown(cred, old.di_uid, old.di_gid, uid, gid)
+        mode = old.di_mode
+        if cred.euid and self.v_type != VDIR:
+            mode &= ~(S_ISUID | S_ISGID)
+        self.change(di_uid=uid, di_gid=gid, di_mode=mode)
+
+    def _chmod(self, mode: int, cred: Cred) -> None:
+        self._changeable()
+        old = self.dinode
+        can_chmod(self.v_type, cred, old.di_uid, old.di_gid, mode)
+        self.change(di_mode=old.di_mode & S_IFMT | mode & ~S_IFMT)
+
+    def _chtimes(self, va: SetAttr, cred: Cred) -> None:
+        self._changeable()
+        can_chtimes(self, cred, self.dinode.di_uid, va.touch)
+        fields: dict[str, int] = {}
+        if va.atime is not None:
+            fields["di_atime"], fields["di_atimensec"] = self._storable(va.atime)
+        if va.mtime is not None:
+            fields["di_mtime"], fields["di_mtimensec"] = self._storable(va.mtime)
+        if va.birthtime is not None and self.v_mount.um_fs.ufs2:
+            fields["di_birthtime"], fields["di_birthnsec"] = self._storable(va.birthtime)
+        self.change(**fields)
+
+    def _storable(self, moment: Timespec) -> Timespec:
+        """Return a time as the inode keeps it: UFS1 has 32 bits for the seconds."""
+        if self.v_mount.um_fs.ufs2:
+            return moment
+        return ((moment[0] & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000, moment[1]
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the inode, and the time of its change; it is written some time."""
+        seconds, nanoseconds = now()
+        self.dinode = dinode = self.dinode._replace(di_ctime=seconds, di_ctimensec=nanoseconds, **fields)
+        self.i_mode = dinode.di_mode
+        self.changed()
+
+    def modify(self, **fields: Any) -> None:
+        """Change fields of the inode because its content has changed."""
+        seconds, nanoseconds = now()
+        self.change(di_mtime=seconds, di_mtimensec=nanoseconds, **fields)
+
+    def accessed(self) -> None:
+        """The content was read: note the time, on a mount that does."""
+        dinode = self.dinode
+        if self.v_mount.um_relatime and (dinode.di_atime, dinode.di_atimensec) > max(
+            (dinode.di_mtime, dinode.di_mtimensec), (dinode.di_ctime, dinode.di_ctimensec)
+        ):
+            return
+        seconds, nanoseconds = now()
+        self.dinode = dinode._replace(di_atime=seconds, di_atimensec=nanoseconds)
+        self.changed()
+
+    def changed(self) -> None:
+        """The inode in memory is newer than the one on the disk."""
+        self._stat = None
+        self.v_mount.um_dirty[self.i_number] = self
+
+    def update(self, wait: bool = True) -> None:
+        """Write the inode, now or with the next flush of the buffer cache (ffs_update). Errors: EIO."""
+        mp = self.v_mount
+        self._stat = None
+        mp.write_inode(self.i_number, self.dinode, wait)
+        mp.um_dirty.pop(self.i_number, None)
+
+    def link_count(self, change: int) -> None:
+        """Change the number of names, on the disk before anything else (i_nlink). Errors: EIO."""
+        self.change(di_nlink=self.dinode.di_nlink + change)
+        self.update()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def close(self, flags: int) -> None:
+        """The file is closed: what was not written of its inode goes to the host, not yet to its disk."""
+        mp = self.v_mount
+        if self.i_number in mp.um_dirty and not mp.um_failed:
+            mp.begin()
+            self.update()
+
+    def fsync(self) -> None:
+        """Bring content and attributes to stable storage (ffs_fsync). Errors: EIO."""
+        mp = self.v_mount
+        if mp.um_alloc is not None:
+            mp.begin()
+            if self.i_number in mp.um_dirty:
+                self.update()
+            mp.fdatasync()
+
+    def unlinked(self) -> None:
+        """A name is gone; without names and users the inode goes, too. Errors: EIO."""
+        self.change(di_nlink=self.dinode.di_nlink - 1)
+        if self.dinode.di_nlink > 0:
+            self.update()
+        elif self.v_usecount == 0:
+            self.inactive()
+        else:
+            self.v_mount.um_orphans[self.i_number] = self
+            self.update()
+
+    def is_empty(self) -> bool:
+        """Return whether nothing is in it, which only a directory can deny. Errors: EIO."""
+        return True
+
+    def removed(self) -> None:
+        """The name that the file had is gone. Errors: EIO."""
+        self.unlinked()
+
+    def discard(self) -> None:
+        """Free an inode that was made for a name which cannot be entered."""
+        self.change(di_nlink=0)
+        self.inactive()
+
+    def inactive(self) -> None:
+        """Free an inode without names (ufs_inactive)."""
+        mp = self.v_mount
+        if self.dinode.di_nlink > 0 or not self.i_mode or mp.um_alloc is None or mp.um_failed:
+            return
+        mp.begin()
+        mode = self.i_mode
+        free = self.dinode._replace(**_FREE)
+        if holds_blocks(self):
+            release(self, free)
+        else:
+            self.dinode = free
+            self.update()
+        self.i_mode = 0
+        self.i_size = 0
+        mp.um_alloc.free_inode(self.i_number, mode)
+        mp.forget(self)
+
+    def remap(self, size: int) -> None:
+        """The length or the blocks have changed."""
+        self.i_size = size
 
     def vptofh(self) -> bytes:
         """Return struct ufid (ufs_vptofh, ffs_vptofh)."""

@@ -1,4 +1,4 @@
-"""Reading what a vnode's blocks hold (NetBSD: ufs_readwrite.c)."""
+"""Reading and writing what a vnode's blocks hold (NetBSD: ufs_readwrite.c)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from rumpfs.abi import errno
 from rumpfs.base.copy import COPYIN_MAX, Buffer
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.fs.ffs.inode import Inode
+from rumpfs.fs.ffs.truncate import extend
 from rumpfs.ondisk.ufs.dinode import Dinode
+from rumpfs.vfs.cred import Cred
 
 if TYPE_CHECKING:
     from rumpfs.fs.ffs.ufsmount import FfsMount
@@ -90,6 +92,10 @@ class DataInode(Inode):
             raise Corrupt(where, "address", frag, why)
         return lbn + blocks << fs.fs_bshift
 
+    def remap(self, size: int) -> None:
+        self.i_size = size
+        self._start = self._stop = self._delta = 0
+
     def content(self, offset: int, length: int) -> Buffer:
         """Return at most `length` bytes at `offset`; fewer only at the end (ffs_read).
 
@@ -127,3 +133,63 @@ class DataInode(Inode):
                 preadv([view[position - offset : stop - offset]], address)
             position = stop
         return data
+
+    def store(self, offset: int, data: Buffer, cred: Cred) -> None:
+        """Write `data` at `offset`; what is missing is allocated (ffs_write).
+
+        Errors: ENOSPC, nothing was written then; EIO.
+        """
+        mp = self.v_mount
+        end = offset + len(data)
+        try:
+            if end <= self.i_size:
+                stop, address = self.extent(offset, end)
+                if address != HOLE and end <= stop:
+                    mp.pwrite(data, address)
+                    return
+            balloc = None
+            if end > self.i_size or self._has_hole(offset, end):
+                balloc = extend(self, offset, end, max(end, self.i_size), cred)
+            view = memoryview(data)
+            position = offset
+            while position < end:
+                stop, address = self.extent(position, end)
+                stop = min(stop, end)
+                mp.pwrite(view[position - offset : stop - offset], address)
+                position = stop
+        except DiskError as error:
+            raise mp.damaged(error) from error
+        if balloc is not None:
+            balloc.commit()
+
+    def _has_hole(self, offset: int, end: int) -> bool:
+        while offset < end:
+            offset, address = self.extent(offset, end)
+            if address == HOLE:
+                return True
+        return False
+
+    def zero(self, start: int, stop: int) -> None:
+        """Write zeros to [start, stop), but not to holes; the end of the file is no limit. Errors: EIO."""
+        mp = self.v_mount
+        fs = mp.um_fs
+        while start < stop:
+            lbn = start >> fs.fs_bshift
+            end = min(stop, lbn + 1 << fs.fs_bshift)
+            frag = self.block(lbn)
+            if frag:
+                mp.pwrite(bytes(end - start), (frag << fs.fs_fshift) + start - (lbn << fs.fs_bshift))
+            start = end
+
+    def block(self, lbn: int) -> int:
+        """Return the frag of a block that is about to be changed; 0 for a hole. Errors: EIO."""
+        mp = self.v_mount
+        fs = mp.um_fs
+        try:
+            frag, _ = mp.um_bmap.bmap(self, lbn, 1)
+            if frag and not fs.cgdmin(0) <= frag < mp.um_frags:
+                where = f"{fs.where}: inode {self.i_number}: block {lbn}"
+                raise Corrupt(where, "address", frag, "no file has blocks there")
+        except DiskError as error:
+            raise mp.damaged(error) from error
+        return frag

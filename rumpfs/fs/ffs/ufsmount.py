@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
@@ -11,6 +12,7 @@ from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import (
     MNT_EXTATTR,
+    MNT_FORCE,
     MNT_LOCAL,
     MNT_LOG,
     MNT_RDONLY,
@@ -21,12 +23,16 @@ from rumpfs.abi.mount import (
 )
 from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.dev.buf import BufCache
 from rumpfs.fs.ffs.bmap import Bmap
 from rumpfs.fs.ffs.cache import Cache
+from rumpfs.fs.ffs.directory import Directory, FfsDir
 from rumpfs.fs.ffs.extattr import extattrs_of
-from rumpfs.fs.ffs.inode import UFID, Inode, inode_table
+from rumpfs.fs.ffs.inode import UFID, Inode
 from rumpfs.fs.ffs.quota import quotas_of
-from rumpfs.fs.ffs.vnops import Directory, FfsDir, vnode_class
+from rumpfs.fs.ffs.vnops import vnode_class
+from rumpfs.fs.ffs.writing import Writing
+from rumpfs.ondisk.layout import LITTLE
 from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.ondisk.ufs.fs import FS_ISCLEAN, ROOTINO
 from rumpfs.ondisk.ufs.superblock import Superblock
@@ -55,7 +61,7 @@ _DIRHASH_MAX = 16 << 20
 _MAXDAMAGE = 32
 
 
-class FfsMount(Mount):
+class FfsMount(Writing):
     """One mounted FFS.
 
     Args:
@@ -68,6 +74,9 @@ class FfsMount(Mount):
 
     Attributes:
         um_dev: the device number, st_dev of every file.
+        um_window: the device.
+        um_bufs: its blocks of metadata.
+        um_swapped: the file system's byte order is not this machine's.
         um_frags: frags that exist both for the superblock and on the device.
         um_freed: inodes that a replayed log leaves to be freed; on the disk they are still in use.
         um_dirhash_max: bytes of the largest directory that is read whole.
@@ -76,8 +85,7 @@ class FfsMount(Mount):
     """
 
     def __init__(self, vfs: Vfs, op: VfsOps, window: Window, fs: Superblock, rdev: int, flags: int) -> None:
-        drop = MNT_SOFTDEP | (MNT_LOG if flags & MNT_RDONLY else 0)
-        Mount.__init__(self, op, flags & ~drop | MNT_LOCAL)
+        Mount.__init__(self, op, flags & ~(MNT_SOFTDEP | MNT_LOG) | MNT_LOCAL)
         self.mnt_fsid = (rdev, makefstype(op.name))
         self.um_fs = fs
         self.um_dev = rdev
@@ -87,11 +95,14 @@ class FfsMount(Mount):
         self.um_gone = False
         self.um_memory: Memory = vfs.memory
         self.um_namecache = vfs.namecache
+        self.um_swapped = (fs.order == LITTLE) != (sys.byteorder == "little")
+        self.um_window = window
+        self.um_bufs = BufCache(window, vfs.memory, self.write_failed)
         self.pread: Callable[[int, int], bytes] = window.pread
         self.preadv: Callable[[list[memoryview | bytearray], int], int] = window.preadv
         self.um_close: Callable[[], None] = window.close
         self.um_bmap = Bmap(self)
-        self._table = inode_table(self)
+        self._init_writing()
         self._loaded: weakref.WeakValueDictionary[int, Inode] = weakref.WeakValueDictionary()
         self._vnodes: Cache[int, Inode] = Cache(
             vfs.memory, _VNODES_CACHE, lambda _: _VNODE, self._loaded.__setitem__
@@ -190,7 +201,7 @@ class FfsMount(Mount):
         """Change the mount's flags.
 
         Errors: EINVAL (arguments; another device), those of the lookup of the device, ENOTBLK; EOPNOTSUPP
-        (MNT_RELOAD); EROFS without MNT_RDONLY.
+        (MNT_RELOAD); EROFS: it cannot be written; EIO.
         """
         (fspec,) = args.unpack(UFS_ARGS)
         if fspec:
@@ -201,8 +212,11 @@ class FfsMount(Mount):
                 raise VfsError(errno.EINVAL, "another device")
         if args.flags & MNT_RELOAD:
             raise VfsError(errno.EOPNOTSUPP)
-        if not args.flags & MNT_RDONLY:
-            raise VfsError(errno.EROFS, f"{self.um_fs.where}: an FFS is mounted read-only")
+        if args.flags & MNT_RDONLY:
+            self.stop_writing()
+        elif self.um_alloc is None:
+            self.start_writing(args.flags)
+        self.note_flags(args.flags)
         return self.um_extattr.update(args.flags & ~(MNT_SOFTDEP | MNT_LOG))
 
     def extattrctl(
@@ -215,6 +229,8 @@ class FfsMount(Mount):
 
     def statvfs(self) -> StatVfs:
         fs = self.um_fs
+        if self.um_alloc is not None:
+            fs.fs_cstotal = self.um_alloc.totals()
         bfree = _u64(fs.free_frags)
         bresvd = _u64(fs.reserved_frags)
         ffree = _u64(fs.fs_cstotal.cs_nifree)
@@ -233,17 +249,45 @@ class FfsMount(Mount):
         )
 
     def unmount(self, flags: int) -> None:
-        """Give up the caches and the device; files that are still open (MNT_FORCE) read as EIO."""
+        """Write everything, and give up the caches and the device.
+
+        Files that are still open (MNT_FORCE) read as EIO. Errors: EIO: something could not be written, which
+        MNT_FORCE takes.
+        """
+        try:
+            self.stop_writing()
+        except VfsError:
+            if not flags & MNT_FORCE:
+                raise
+            self.um_alloc = None
         self.um_gone = True
         self.um_extattr.stop()
         self.pread = self.preadv = _gone
         self.release()
+        self.um_bufs.close(_gone)
         self.um_close()
 
     def release(self) -> None:
         """Give up the caches."""
-        for cache in (self._vnodes, self.um_dirs, self.um_bmap, self._table):
+        for cache in (self._vnodes, self.um_dirs, self.um_bmap, self.um_bufs):
             cache.clear()
+
+    def enter_vnode(self, ino: int, vp: Inode) -> None:
+        """Keep the vnode of a new inode."""
+        self._loaded.pop(ino, None)
+        self._vnodes.remove(ino)
+        self._vnodes.put(ino, vp)
+        self._vcache.trim()
+
+    def forget(self, vp: Inode) -> None:
+        """An inode is free: its number may become another file's."""
+        ino = vp.i_number
+        self._vnodes.remove(ino)
+        self._loaded.pop(ino, None)
+        self.um_dirty.pop(ino, None)
+        self.um_orphans.pop(ino, None)
+        if isinstance(vp, FfsDir):
+            self.um_dirs.remove(vp)
 
     def _load(self, ino: int) -> Inode:
         try:

@@ -6,13 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from rumpfs.abi import errno
-from rumpfs.abi.fcntl import FREAD
+from rumpfs.abi.fcntl import FREAD, FWRITE
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import MNT_FORCE, MNT_RDONLY, UFS_ARGS, UFS_ARGS_SBLOCK, UFS_SBLOCK_MAGIC
 from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.fs.ffs.ufsmount import FfsMount
 from rumpfs.fs.ffs.wapbl import replay_finish, replay_start
+from rumpfs.fs.ffs.writing import check_writable
 from rumpfs.ondisk.ufs.ckhash import check_superblock_hash
 from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
 from rumpfs.vfs.mount import MountArgs, MountBody, Vfs, VfsOps
@@ -45,7 +46,7 @@ class FfsOps(VfsOps):
             raise VfsError(errno.EINVAL, "a mount needs a device")
         name = yield CopyInStr(fspec, PATH_MAX)
         devvp = namei(args.caller, name)
-        device = vfs.devsw.open_disk(devvp, FREAD)
+        device = vfs.devsw.open_disk(devvp, FREAD if args.flags & MNT_RDONLY else FREAD | FWRITE)
         vref(devvp)
 
         def close() -> None:
@@ -76,21 +77,21 @@ def mount_window(
         vfs: the kernel's mounts; the new one is not entered there.
         window: the device. Unmounting closes it; when this fails, the caller does.
         rdev: its device number.
-        flags: MNT_ flags; MNT_RDONLY is needed. MNT_FORCE does without a log that is damaged, and takes a
-            superblock whose check hash is wrong.
+        flags: MNT_ flags. MNT_FORCE does without a log that is damaged, takes a superblock whose check hash
+            is wrong, and writes what was not unmounted cleanly.
         op: the file system type.
         sblock: the sector of 512 bytes of the superblock, a copy; 0 for the primary.
 
     Errors:
         EINVAL: no superblock, or a damaged one.
-        EROFS: without MNT_RDONLY.
+        EROFS: without MNT_RDONLY, and it cannot be written.
         EFTYPE: the log is damaged.
         EIO: the root directory is damaged; what the host says.
     """
     force = bool(flags & MNT_FORCE)
     fs = _superblock(window, sblock, force)
     if not flags & MNT_RDONLY:
-        raise VfsError(errno.EROFS, f"{window.name}: an FFS is mounted read-only")
+        check_writable(fs, window, force)
     inodes: dict[int, int] = {}
     if fs.has_wapbl:
         window, inodes = replay_start(window, fs, force)
@@ -99,6 +100,8 @@ def mount_window(
     try:
         mp.start()
         replay_finish(mp, inodes)
+        if not flags & MNT_RDONLY:
+            mp.start_writing(flags)
     except VfsError:
         mp.release()
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno, limits
 from rumpfs.abi.stat import DT_DIR, DT_REG, S_IFDIR, S_IFREG
@@ -12,7 +12,7 @@ from rumpfs.base.errors import VfsError
 from rumpfs.fs.kernfs.values import TARGETS, Target, store
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.dirent import Listing
-from rumpfs.vfs.vnode import NODEV, VDIR, VREG, SetAttr, Vattr, Vnode
+from rumpfs.vfs.vnode import VDIR, VREG, SetAttr, Vattr, Vnode
 
 if TYPE_CHECKING:
     from rumpfs.fs.kernfs.vfsops import KernfsMount
@@ -108,6 +108,8 @@ class KernfsDir(KernfsNode):
 
     __slots__ = ("_files", "_listing")
 
+    v_fixed = True
+
     def __init__(self, mp: KernfsMount) -> None:
         super().__init__(mp, VDIR, S_IFDIR | 0o555, _ROOT_FILENO)
         self._files = {
@@ -129,29 +131,3 @@ class KernfsDir(KernfsNode):
         if count < _DIRENT:
             raise VfsError(errno.EINVAL)
         return self._listing.read(offset, count)
-
-    def create(self, name: bytes, mode: int, cred: Cred, rdev: int = NODEV) -> NoReturn:
-        """Fail. Errors: EROFS."""
-        raise VfsError(errno.EROFS)
-
-    def mkdir(self, name: bytes, mode: int, cred: Cred) -> NoReturn:
-        """Fail. Errors: EROFS."""
-        raise VfsError(errno.EROFS)
-
-    def symlink(self, name: bytes, mode: int, target: bytes, cred: Cred) -> NoReturn:
-        """Fail. Errors: EROFS."""
-        raise VfsError(errno.EROFS)
-
-    def link(self, name: bytes, vp: Vnode, cred: Cred) -> NoReturn:
-        """Fail. Errors: EROFS."""
-        raise VfsError(errno.EROFS)
-
-    def remove(self, name: bytes, vp: Vnode, cred: Cred) -> NoReturn:
-        """Fail. Errors: EROFS."""
-        raise VfsError(errno.EROFS)
-
-    def rename(
-        self, name: bytes, vp: Vnode, tdvp: Vnode, tname: bytes, tvp: Vnode | None, cred: Cred
-    ) -> NoReturn:
-        """Fail. Errors: EROFS."""
-        raise VfsError(errno.EROFS)

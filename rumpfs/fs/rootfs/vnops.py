@@ -16,7 +16,7 @@ from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Buffer, Data
 from rumpfs.base.errors import VfsError
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
-from rumpfs.vfs.dirent import Listing
+from rumpfs.vfs.dirseq import DirSeq
 from rumpfs.vfs.fifofs import Fifo
 from rumpfs.vfs.genfs import can_chflags, can_chmod, can_chown, can_chtimes
 from rumpfs.vfs.vnode import (
@@ -244,7 +244,7 @@ class RootfsDir(RootfsNode):
         moment: all its times.
     """
 
-    __slots__ = ("_dents", "_listing", "_next", "_parent", "v_keys")
+    __slots__ = ("_dents", "_next", "_order", "_parent", "v_keys")
 
     def __init__(
         self, mp: RootfsMount, mode: int, uid: int, gid: int, parent: RootfsDir | None, moment: Timespec
@@ -254,7 +254,7 @@ class RootfsDir(RootfsNode):
         self._parent: RootfsDir | None = parent or self
         self._dents: dict[bytes, tuple[RootfsNode, int]] = {}
         self._next = _OLDEST
-        self._listing: Listing | None = None
+        self._order = DirSeq()
 
     def lookup(self, name: bytes) -> Vnode | None:
         dent = self._dents.get(name)
@@ -268,12 +268,12 @@ class RootfsDir(RootfsNode):
         A cookie is not the entry's index as in NetBSD, where a reader misses entries when others are
         removed; nobody can tell otherwise.
         """
-        if self._listing is None:
-            self._listing = Listing(
-                (cookie, node.rn_va.fileid, node.rn_va.mode >> 12, name)
-                for name, (node, cookie) in reversed(self._dents.items())
-            )
-        return self._listing.read(offset, count)
+        return self._order.read(offset, count, self._inode)
+
+    def _inode(self, name: bytes) -> tuple[int, int]:
+        """Return the number and the DT_ type of what a name is."""
+        va = self._dents[name][0].rn_va
+        return va.fileid, va.mode >> 12
 
     def release(self) -> None:
         """Give the memory of every file below back: the file system is unmounted."""
@@ -319,13 +319,13 @@ class RootfsDir(RootfsNode):
     def attach(self, name: bytes, node: RootfsNode) -> RootfsNode:
         """Give a node a name, which is free."""
         self._dents[name] = node, self._next
+        self._order.prepend(self._next, name)
         self._next -= 1
-        self._listing = None
         return node
 
     def remove(self, name: bytes, vp: Vnode, cred: Cred) -> None:
-        node, _ = self._dents.pop(name)
-        self._listing = None
+        node, cookie = self._dents.pop(name)
+        self._order.remove(cookie)
         node.unlinked()
 
     def rmdir(self, name: bytes, vp: Vnode, cred: Cred) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import LINK_MAX
@@ -11,11 +10,10 @@ from rumpfs.abi.stat import DT_DIR, S_IFDIR, S_IFLNK
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Data
 from rumpfs.base.errors import VfsError
-from rumpfs.fs.tmpfs.dirseq import DirSeq
 from rumpfs.fs.tmpfs.node import DIRENT_SIZE, TmpfsNode, name_size
 from rumpfs.fs.tmpfs.vnops import TmpfsFifo, TmpfsLnk, TmpfsReg, TmpfsSpec
 from rumpfs.vfs.cred import VWRITE, Cred
-from rumpfs.vfs.dirent import Listing
+from rumpfs.vfs.dirseq import DirSeq
 from rumpfs.vfs.genfs import APPEND, IMMUTABLE
 from rumpfs.vfs.vnode import NODEV, VBLK, VCHR, VDIR, VFIFO, VNON, VREG, Vnode, type_of
 
@@ -26,24 +24,6 @@ if TYPE_CHECKING:
 _DOT: Final = 0
 _DOTDOT: Final = 1
 _FIRST: Final = 3
-
-#: the smallest struct dirent: what bounds the number of entries that fit a buffer
-_DIRENT_MIN: Final = 16
-#: how much more is packed when a directory is read on without having changed
-_GROWTH: Final = 4
-
-
-class _Packed(NamedTuple):
-    """The entries from the cookie `first` on, `run` of them, or all when they are the `last`."""
-
-    listing: Listing
-    first: int
-    run: int
-    last: bool
-
-    def serves(self, offset: int, count: int) -> bool:
-        """Whether what is to be read is here, as much as there is of it."""
-        return offset >= self.first and (self.last or self.listing.holds(offset, count))
 
 
 class TmpfsDir(TmpfsNode):
@@ -59,7 +39,7 @@ class TmpfsDir(TmpfsNode):
         tn_parent: what ``..`` is; None once the directory is removed.
     """
 
-    __slots__ = ("_dents", "_order", "_packed", "_seq", "tn_parent")
+    __slots__ = ("_dents", "_order", "_seq", "tn_parent")
 
     def __init__(
         self, mp: TmpfsMount, mode: int, uid: int, gid: int, parent: TmpfsDir | None, named: int = 0
@@ -70,7 +50,6 @@ class TmpfsDir(TmpfsNode):
         self._dents: dict[bytes, tuple[TmpfsNode, int]] = {}  # name -> the file, and the entry's cookie
         self._order = DirSeq()
         self._seq = _FIRST
-        self._packed: _Packed | None = None
 
     def size(self) -> int:
         return len(self._dents) * DIRENT_SIZE
@@ -84,32 +63,17 @@ class TmpfsDir(TmpfsNode):
         return self.tn_parent if name == b".." else None
 
     def readdir(self, offset: int, count: int) -> tuple[Data, int]:
-        """Return struct dirents of at most `count` bytes from the cookie `offset`, and the next cookie.
-
-        Entries keep their cookies when others come and go. No more is packed than is asked for, but what
-        has not changed when it is read on is packed in ever longer runs, and kept: so neither reading and
-        removing by turns nor reading again costs more than it has to.
-        """
         parent = self.tn_parent
         if parent is None:  # removed: not even . is left
             return b"", offset
-        packed = self._packed
-        if packed is None or not packed.serves(offset, count):
-            packed = self._pack(parent, offset, count)
         self._accessed()
-        return packed.listing.read(offset, count)
+        dots = (_DOT, self.tn_id, DT_DIR, b"."), (_DOTDOT, parent.tn_id, DT_DIR, b"..")
+        return self._order.read(offset, count, self._inode, dots)
 
-    def _pack(self, parent: TmpfsDir, offset: int, count: int) -> _Packed:
-        run = count // _DIRENT_MIN + 1
-        if self._packed is not None:
-            run = max(run, _GROWTH * self._packed.run)
-        names = list(islice(self._order.since(offset), run))
-        entries = [(_DOT, self.tn_id, DT_DIR, b"."), (_DOTDOT, parent.tn_id, DT_DIR, b"..")]
-        for cookie, name in names:
-            node = self._dents[name][0]
-            entries.append((cookie, node.tn_id, node.tn_mode >> 12, name))
-        packed = self._packed = _Packed(Listing(entries), offset, run, len(names) < run)
-        return packed
+    def _inode(self, name: bytes) -> tuple[int, int]:
+        """Return the number and the DT_ type of what a name is."""
+        node = self._dents[name][0]
+        return node.tn_id, node.tn_mode >> 12
 
     # --- making names ---------------------------------------------------------------------------
 
@@ -186,7 +150,6 @@ class TmpfsDir(TmpfsNode):
         """Names have come or gone."""
         self.tn_mtime = self.tn_ctime = moment
         self._stat = None
-        self._packed = None
 
     # --- removing names -------------------------------------------------------------------------
 
@@ -251,6 +214,7 @@ class TmpfsDir(TmpfsNode):
                 self.tn_links -= 1
                 tdvp.tn_links += 1
                 vp.tn_parent = tdvp
+                vp._order.repack()
         vp._changed()
 
     def _check_rename(self, vp: TmpfsNode, tdvp: TmpfsDir, tvp: TmpfsNode | None, cred: Cred) -> None:

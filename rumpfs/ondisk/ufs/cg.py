@@ -8,12 +8,13 @@ Source: NetBSD sys/ufs/ffs/fs.h (``struct cg``, ``struct ocg``).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rumpfs.base.errors import BadMagic, Corrupt
 from rumpfs.ondisk.layout import I16, I32, I64, U32, Buffer, Record
-from rumpfs.ondisk.ufs.ckhash import CK_CYLGRP, check_hash
+from rumpfs.ondisk.ufs.ckhash import CK_CYLGRP, check_hash, set_hash
 from rumpfs.ondisk.ufs.superblock import Csum
 
 if TYPE_CHECKING:
@@ -155,6 +156,35 @@ class Cg:
     def frag_free(self, index: int) -> bool:
         """True when the group's frag `index` (0..ndblk-1) is free."""
         return bool(self.blksfree[index >> 3] >> (index & 7) & 1)
+
+
+def encode_cg(
+    fs: Superblock,
+    old: Buffer,
+    record: Any,
+    inosused: bytes,
+    blksfree: bytes,
+    clustersum: Sequence[int] = (),
+    clustersfree: bytes = b"",
+) -> bytes:
+    """Return the fs_cgsize bytes of a group; what is not given stays as it was.
+
+    Args:
+        fs: the superblock.
+        old: the bytes that `Cg.decode` took.
+        record: the header, its offsets unchanged.
+        inosused, blksfree, clustersum, clustersfree: the maps, as `Cg` has them.
+    """
+    data = bytearray(old[: fs.fs_cgsize])
+    data[: CG.size] = CG.codec(fs.order).pack(record)
+    for offset, content in ((record.cg_iusedoff, inosused), (record.cg_freeoff, blksfree)):
+        data[offset : offset + len(content)] = content
+    if clustersum:
+        first = record.cg_clustersumoff + 4
+        struct.pack_into(f"{fs.order}{len(clustersum) - 1}i", data, first, *clustersum[1:])
+        data[record.cg_clusteroff : record.cg_clusteroff + len(clustersfree)] = clustersfree
+    set_hash(fs, CK_CYLGRP, data, CG, "cg_ckhash")
+    return bytes(data)
 
 
 def _has_ocg_magic(data: bytes, fs: Superblock) -> bool:

@@ -7,11 +7,11 @@ Source: FreeBSD sys/ufs/ffs/fs.h (CK_ bits), ffs_subr.c (what is covered).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rumpfs.base.errors import Corrupt
 from rumpfs.ondisk.crc32c import crc32c
-from rumpfs.ondisk.layout import LITTLE, Record
+from rumpfs.ondisk.layout import LITTLE, Buffer, Record
 from rumpfs.ondisk.ufs.fs import FS
 
 if TYPE_CHECKING:
@@ -40,10 +40,30 @@ def check_hash(fs: Superblock, bit: int, data: bytes, record: Record, field: str
     if not fs.metackhash & bit:
         return
     start = record.offset(field)
-    stored = int.from_bytes(data[start : start + 4], "little" if fs.order == LITTLE else "big")
-    computed = crc32c(data[start + 4 :], crc32c(bytes(4), crc32c(data[:start])))
+    stored = int.from_bytes(data[start : start + 4], _byteorder(fs))
+    computed = _hash(data, start)
     if stored != computed:
         raise Corrupt(where, field, stored, f"the check hash of what is there is {computed}")
+
+
+def set_hash(fs: Superblock, bit: int, data: bytearray, record: Record, field: str) -> None:
+    """Store the hash of a structure in it, when the file system has hashes of its kind.
+
+    Args:
+        fs, bit, data, record, field: as for `check_hash`.
+    """
+    if fs.metackhash & bit:
+        start = record.offset(field)
+        data[start : start + 4] = _hash(data, start).to_bytes(4, _byteorder(fs))
+
+
+def _hash(data: Buffer, start: int) -> int:
+    """Return the hash of a structure that has it at byte `start`."""
+    return crc32c(data[start + 4 :], crc32c(bytes(4), crc32c(data[:start])))
+
+
+def _byteorder(fs: Superblock) -> Literal["little", "big"]:
+    return "little" if fs.order == LITTLE else "big"
 
 
 def check_superblock_hash(fs: Superblock) -> None:

@@ -147,7 +147,10 @@ class DinodeCodec:
             is too short.
     """
 
-    __slots__ = ("_codec", "_convert", "_old_owner", "_pointers", "_room", "decode", "record", "size", "ufs2")
+    __slots__ = (
+        "_codec", "_convert", "_old_owner", "_places", "_pointers", "_room", "decode", "record", "size",
+        "ufs2",
+    )  # fmt: skip
 
     def __init__(self, order: Order, ufs2: bool, old_owner: bool = False) -> None:
         self.ufs2 = ufs2
@@ -161,6 +164,7 @@ class DinodeCodec:
         stored = [name for name in Dinode._fields if ufs2 or name not in Dinode._fields[-len(_UFS1_LACKS) :]]
         pick = self.record.picker(owner[_OWNER.index(name)] if name in _OWNER else name for name in stored)
         self._convert = _converter(pick, () if ufs2 else _UFS1_LACKS)
+        self._places = [(index, self.record.place(name)) for index, name in enumerate(stored)]
         self.decode = self._decoder()
 
     def _decoder(self) -> Callable[..., Dinode]:
@@ -187,7 +191,7 @@ class DinodeCodec:
         start = offset + self._pointers
         return bytes(data[start : start + min(length, self._room)])
 
-    def encode(self, dinode: Dinode, old: Buffer | None = None) -> bytes:
+    def encode(self, dinode: Dinode, old: Buffer | None = None, text: bytes = b"") -> bytes:
         """Return the bytes of an inode.
 
         With 16-bit owners a changed owner goes to both places, as the kernel does it, and an unchanged one
@@ -196,14 +200,21 @@ class DinodeCodec:
         Args:
             dinode: the new values.
             old: the inode's former bytes, whose other fields are kept; zeros when omitted.
+            text: what a symlink keeps in place of its pointers, if it is new.
         """
-        row = self._codec.unpack(bytes(self.size) if old is None else old)
-        values = {name: value for name, value in dinode._asdict().items() if name in self.record.names}
+        flat: list[Any] = list(self._codec.unpack_flat(bytes(self.size) if old is None else old))
+        former = flat[:] if self._old_owner else flat
+        for index, place in self._places:
+            flat[place] = dinode[index]
         if self._old_owner:
-            values["di_oldids"] = (dinode.di_uid & 0xFFFF, dinode.di_gid & 0xFFFF)
-            if values["di_oldids"] == row.di_oldids:
-                del values["di_uid"], values["di_gid"]
-        return self._codec.pack(row._replace(**values))
+            ids = [dinode.di_uid & 0xFFFF, dinode.di_gid & 0xFFFF]
+            narrow = self.record.place("di_oldids")
+            if flat[narrow] == ids:
+                for place in map(self.record.place, _OWNER):
+                    flat[place] = former[place]
+            flat[narrow] = ids
+        data = self._codec.pack_flat(*flat)
+        return data[: self._pointers] + text + data[self._pointers + len(text) :] if text else data
 
 
 def _converter(pick: Callable[[Any], Any], lacking: tuple[Any, ...]) -> Callable[[Any], Dinode]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rumpfs.base.errors import BadMagic, Corrupt
 from rumpfs.ondisk.layout import LITTLE, ORDERS, Buffer, Order
 from rumpfs.ondisk.ufs.appleufs import APPLEUFS_LABEL_OFFSET, APPLEUFS_LABEL_SIZE, is_appleufs_label
+from rumpfs.ondisk.ufs.ckhash import CK_SUPERBLOCK, set_hash
 from rumpfs.ondisk.ufs.fs import (
     APPLEUFS_DIRBLKSIZ,
     CSUM,
@@ -209,8 +210,9 @@ class Superblock(Geometry):
     def encode(self) -> bytes:
         """Return the fs_sbsize bytes to write, with the fields that change while mounted.
 
-        These are fs_clean, fs_time, fs_cstotal, fs_flags, fs_optim and the pending counters. The old layout
-        keeps them in its own places; everything else is written as it was read.
+        These are fs_clean, fs_time, fs_cstotal, fs_fsmnt, fs_flags, fs_optim, the pending counters, and
+        FreeBSD's check hash. The old layout keeps them in its own places; everything else is written as it
+        was read.
         """
         changed: dict[str, Any] = {
             "fs_clean": self.fs_clean,
@@ -218,6 +220,8 @@ class Superblock(Geometry):
             "fs_ronly": 0,
             "fs_optim": self.fs_optim,
         }
+        if self.fs_fsmnt != self.record.fs_fsmnt.partition(b"\0")[0]:
+            changed["fs_fsmnt"] = self.fs_fsmnt[: len(self.record.fs_fsmnt) - 1]
         if not self.old_layout:
             changed |= {
                 "fs_time": self.fs_time,
@@ -232,7 +236,9 @@ class Superblock(Geometry):
                 "fs_old_cstotal": tuple(self.fs_cstotal),
                 "fs_old_flags": self.fs_flags & ~FS_FLAGS_UPDATED & 0xFF,
             }
-        return FS.codec(self.order).pack(self.record._replace(**changed)) + self.tail
+        data = bytearray(FS.codec(self.order).pack(self.record._replace(**changed)) + self.tail)
+        set_hash(self, CK_SUPERBLOCK, data, FS, "fs_ckhash")
+        return bytes(data)
 
     # Formats of other structures.
 

@@ -173,6 +173,7 @@ def test_a_directory_that_moves_takes_its_dotdot_along(root):
     a, b = mkdir(root, b"a"), mkdir(root, b"b")
     c = mkdir(a, b"c")
     assert [vp.getattr().nlink for vp in (root, a, b)] == [4, 3, 2]
+    assert [entry[0] for entry in entries(c.readdir(0, 512)[0])] == [c.getattr().fileid, a.getattr().fileid]
     a.rename(b"c", c, b, b"c", None, ROOT)
     assert [vp.getattr().nlink for vp in (root, a, b)] == [4, 2, 3]
     assert c.lookup(b"..") is b

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rumpfs.fs.tmpfs.dirseq import DirSeq
+from rumpfs.vfs.dirseq import DirSeq
 
 
 def same(seq: DirSeq, model: dict[int, bytes], start: int) -> None:
@@ -24,10 +24,14 @@ def test_entries_come_and_go(seed: int) -> None:
     choice = random.Random(seed)
     seq = DirSeq()
     model: dict[int, bytes] = {}
-    cookie = 3
+    least = cookie = 1000000
     for growing in (True, False):
         while len(model) < 2000 if growing else model:
-            if choice.random() < (0.7 if growing else 0.2):
+            if choice.random() < (0.2 if growing else 0.05):
+                least -= choice.randrange(1, 3)
+                model[least] = b"%d" % least
+                seq.prepend(least, model[least])
+            elif choice.random() < (0.6 if growing else 0.2):
                 cookie += choice.randrange(1, 3)
                 model[cookie] = b"%d" % cookie
                 seq.append(cookie, model[cookie])
@@ -40,5 +44,5 @@ def test_entries_come_and_go(seed: int) -> None:
                     del model[victim]
                     seq.remove(victim)
             if choice.random() < 0.02:
-                same(seq, model, choice.randrange(cookie + 5))
+                same(seq, model, choice.randrange(least - 5, cookie + 5))
     same(seq, model, 0)

@@ -1,0 +1,213 @@
+"""Mounts on the host: where they are, whether somebody serves them, and the way to end them.
+
+A process that serves a mount listens on a socket with an abstract name that is made of the mount's device
+number. It answers only at its end, when the image is closed, and then with what went wrong.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import socket
+import struct
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+_MOUNTINFO: Final = "/proc/self/mountinfo"
+#: KiB; the host's own 128 make a request of each 128 KiB of a file
+READ_AHEAD_KB: Final = 1024
+_ucred: Final = struct.Struct("3i")
+#: longest message that a process leaves
+_MESSAGE_MAX: Final = 4096
+
+
+class HostMountError(Exception):
+    """A mount point cannot be used, or not be unmounted; the text says why, and what helps."""
+
+
+class HostMount(NamedTuple):
+    """A mounted file system of the host: its device number, its type and what is mounted."""
+
+    device: str
+    fstype: str
+    source: str
+
+
+def absolute(path: str) -> str:
+    """Return a mount point's path as the host has it, without asking the file system that is mounted."""
+    path = os.path.abspath(path)
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def find(mountpoint: str) -> HostMount | None:
+    """Return what is mounted on an absolute path, the latest of several; None when nothing is."""
+    found = None
+    with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            fields, _, rest = line.partition(" - ")
+            words = fields.split(" ")
+            if len(words) > 4 and _plain(words[4]) == mountpoint:
+                fstype, source = [*rest.split(" "), "", ""][:2]
+                found = HostMount(words[2], fstype, _plain(source))
+    return found
+
+
+def _plain(text: str) -> str:
+    """Return a word without the octal escapes of /proc."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+# --- before mounting --------------------------------------------------------------------------------------
+
+
+def check(mountpoint: str, force: bool) -> str:
+    """Check a mount point and return its absolute path.
+
+    Args:
+        force: clear a mount whose server is gone.
+
+    Errors:
+        HostMountError.
+    """
+    try:
+        facts = os.stat(mountpoint)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise HostMountError(f"{mountpoint}: {error.strerror}") from error
+        if not force:
+            raise HostMountError(
+                f"{mountpoint}: what was mounted there has lost its server; "
+                f"fusermount3 -u -z {mountpoint} clears it, and so does --force"
+            ) from error
+        _unmount(absolute(mountpoint), lazy=True)
+        return check(mountpoint, force=False)
+    if not os.path.isdir(mountpoint):
+        raise HostMountError(f"{mountpoint}: not a directory (its mode is {facts.st_mode:o})")
+    return absolute(mountpoint)
+
+
+def fuse_device() -> None:
+    """Check that the host has FUSE. Errors: HostMountError."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        hint = ": modprobe fuse" if isinstance(error, FileNotFoundError) else ""
+        if not (isinstance(error, PermissionError) and os.geteuid()):
+            raise HostMountError(f"/dev/fuse: {error.strerror}{hint}") from error
+
+
+# --- while it is mounted ----------------------------------------------------------------------------------
+
+
+def _address(mount: HostMount) -> str:
+    return f"\0rumpfs-mount-{mount.device}"
+
+
+def read_ahead(mountpoint: str) -> None:
+    """Let the host read ahead further than it does by itself, if it lets us (sysfs-class-bdi).
+
+    Args:
+        mountpoint: an absolute path.
+    """
+    mount = find(mountpoint)
+    if mount is not None:
+        with suppress(OSError), open(f"/sys/class/bdi/{mount.device}/read_ahead_kb", "w") as file:
+            file.write(str(READ_AHEAD_KB))
+
+
+class Presence:
+    """The serving process's side: who unmounts hears from it when everything is closed.
+
+    Args:
+        mountpoint: an absolute path, on which it has just mounted.
+    """
+
+    def __init__(self, mountpoint: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        mount = find(mountpoint)
+        if mount is not None:
+            with suppress(OSError):  # another process has the name; then nobody hears from us
+                self._socket.bind(_address(mount))
+                self._socket.listen()
+        self._socket.setblocking(False)
+
+    def close(self, message: str = "") -> None:
+        """Tell who waits that everything is closed, or what went wrong."""
+        with self._socket, suppress(OSError):
+            while True:
+                peer, _ = self._socket.accept()
+                with peer, suppress(BrokenPipeError):  # it has given up since
+                    peer.sendall(os.fsencode(message)[:_MESSAGE_MAX])
+
+
+# --- the end ----------------------------------------------------------------------------------------------
+
+
+def unmount(path: str, force: bool) -> None:
+    """Unmount, and return when the server has flushed and closed everything and is gone.
+
+    Args:
+        path: the mount point.
+        force: end the server even if files are in use.
+
+    Errors:
+        HostMountError.
+    """
+    mountpoint = absolute(path)
+    mount = find(mountpoint)
+    if mount is None:
+        raise HostMountError(f"{path}: nothing is mounted there")
+    if mount.fstype != "fuse.rumpfs":
+        raise HostMountError(f"{path}: that is a {mount.fstype}, not a mount of rumpfs")
+    with socket.socket(socket.AF_UNIX) as server:
+        pid = _server(server, mount)
+        if force and pid:
+            os.kill(pid, signal.SIGTERM)
+        else:
+            _unmount(mountpoint, lazy=not pid)
+        message = _last_words(server) if pid else b""
+    if message:
+        raise HostMountError(f"{path}: {os.fsdecode(message)}")
+
+
+def _last_words(server: socket.socket) -> bytes:
+    """Wait for the end of a server and return what it says then; nothing when all went well."""
+    message = b""
+    try:
+        while piece := server.recv(_MESSAGE_MAX):
+            message += piece
+    except ConnectionResetError:
+        return b"its server died; what it had not written to the image is lost"
+    return message
+
+
+def _server(sock: socket.socket, mount: HostMount) -> int:
+    """Connect to the process that serves a mount; return its number, or 0 when there is none."""
+    try:
+        sock.connect(_address(mount))
+    except OSError:
+        return 0
+    pid, uid, _ = _ucred.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _ucred.size))
+    if os.geteuid() and uid != os.geteuid():
+        raise HostMountError(f"{mount.source} was mounted by user {uid}, who may unmount it, and so may root")
+    return int(pid)
+
+
+def _unmount(mountpoint: str, lazy: bool) -> None:
+    """Unmount with the host's program. Errors: HostMountError."""
+    import subprocess  # which takes longer to import than all of this
+
+    if os.geteuid() == 0:
+        command = ["umount", *(["-l"] if lazy else []), mountpoint]
+    else:
+        command = ["fusermount3", "-u", *(["-z"] if lazy else []), mountpoint]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise HostMountError(f"{mountpoint}: cannot unmount: there is no {command[0]}") from error
+    if done.returncode:
+        why = os.fsdecode(done.stderr).strip() or f"{command[0]} failed with status {done.returncode}"
+        hint = " rumpfs umount -f ends it all the same" if "busy" in why else ""
+        raise HostMountError(f"{why}{hint}")

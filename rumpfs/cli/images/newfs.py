@@ -1,0 +1,132 @@
+"""Making file systems in images."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any, Final
+
+from rumpfs.base.errors import VfsError
+from rumpfs.base.sizes import SizeError, parse_size
+from rumpfs.cli.address import AddressError, ImageAddress, parse_image
+from rumpfs.cli.images.opening import opened
+from rumpfs.cli.tool import USAGE, Failure, Tool
+from rumpfs.cli.verbs.newfs import NUMBERS
+from rumpfs.dev.hostfile import HostFile
+from rumpfs.fs.ffs.newfs import Newfs
+from rumpfs.fs.ffs.newfs_layout import FS_OPTSPACE, FS_OPTTIME, Parameters
+from rumpfs.ondisk.layout import BIG, LITTLE
+
+_SECTOR: Final = 512
+#: characters of a line with the places of superblock copies
+_WIDTH: Final = 76
+
+
+def run(tool: Tool, args: Namespace) -> None:
+    """Make a file system as the command line says."""
+    try:
+        image = parse_image(args.image)
+    except AddressError as error:
+        raise Failure(str(error), USAGE) from error
+    size = _size(args)
+    if args.show and size:
+        tool.write(_describe(args.image, _plan(args, size, bytes)))
+        return
+    if size and not image.part and not args.show:
+        _make_room(image, size)
+    with opened(args.image, readonly=args.show) as window:
+        size = size or window.size
+        if size > window.size:
+            raise Failure(f"size {size} exceeds {args.image}, which has {window.size} bytes")
+        made = _plan(args, size, _random())
+        if not args.show:
+            made.write(window)
+        tool.write(_describe(args.image, made))
+
+
+def _size(args: Namespace) -> int:
+    """Return the bytes that are wanted; 0 when the image says how many."""
+    if args.size is None:
+        return 0
+    secsize = args.secsize or _SECTOR
+    try:
+        number = parse_size(args.size, "-s", 1)
+    except SizeError as error:
+        raise Failure(str(error), USAGE) from error
+    return number // secsize * secsize if args.size[-1].isalpha() else number * secsize
+
+
+def _make_room(image: ImageAddress, size: int) -> None:
+    """Make an image that is missing or too short as large as it has to be."""
+    try:
+        hostfile = HostFile.open(image.path, create=True)
+        try:
+            if hostfile.is_regular:
+                hostfile.extend(image.offset + size)
+        finally:
+            hostfile.close()
+    except VfsError as error:
+        raise Failure(f"{image.path}: {error}") from error
+
+
+def _epoch() -> int | None:
+    """Return SOURCE_DATE_EPOCH."""
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise Failure(f"SOURCE_DATE_EPOCH is {text!r}, and no number of seconds", USAGE)
+    return int(text)
+
+
+def _random() -> Callable[[int], bytes]:
+    epoch = _epoch()
+    return os.urandom if epoch is None else random.Random(epoch).randbytes
+
+
+def _plan(args: Namespace, size: int, draw: Callable[[int], bytes]) -> Newfs:
+    """Return the file system that is wanted."""
+    epoch = _epoch()
+    seconds = int(time.time()) if epoch is None else epoch
+    volname = os.fsencode(args.volname)
+    if len(volname) > 31:
+        raise Failure(f"a label has up to 31 bytes, not {len(volname)}", USAGE)
+    numbers: dict[str, Any] = {
+        name: getattr(args, name) for _, name, *_ in NUMBERS if getattr(args, name) is not None
+    }
+    parameters = Parameters(
+        version=args.version,
+        order={"le": LITTLE, "be": BIG}[args.order],
+        optim=FS_OPTSPACE if args.optim == "space" else FS_OPTTIME,
+        volname=volname,
+        seconds=seconds,
+        ident=(seconds & 0x7FFFFFFF, int.from_bytes(draw(4), "big") & 0x7FFFFFFF),
+        **numbers,
+    )
+    try:
+        return Newfs(size, parameters, draw, os.geteuid(), os.getegid())
+    except VfsError as error:
+        raise Failure(error.why) from error
+
+
+def _describe(image: str, made: Newfs) -> str:
+    """Return what newfs says of a file system."""
+    fs = made.fs
+    mega = 1 << 20
+    lines = [
+        f"{image}: {fs.fs_size * fs.fs_fsize / mega:.1f}MB ({fs.fs_size << fs.fs_fsbtodb} sectors) "
+        f"block size {fs.fs_bsize}, fragment size {fs.fs_fsize}",
+        f"\tusing {fs.fs_ncg} cylinder groups of {fs.fs_fpg * fs.fs_fsize / mega:.2f}MB, "
+        f"{fs.fs_fpg // fs.fs_frag} blks, {fs.fs_ipg} inodes.",
+        "super-block backups (for fsck -b #) at:",
+    ]
+    line = ""
+    for copy in made.copies:
+        if len(line) > _WIDTH:
+            line += " ..."
+            break
+        line += f"{' ' if line else ''}{copy},"
+    return "\n".join([*lines, line]) + "\n"

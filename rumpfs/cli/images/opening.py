@@ -1,0 +1,42 @@
+"""Opening the image that an address means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rumpfs.base.errors import DiskError, VfsError
+from rumpfs.cli.address import AddressError, parse_image
+from rumpfs.cli.tool import FAILED, USAGE, Failure
+from rumpfs.dev.image import open_image
+from rumpfs.dev.window import Window
+
+
+@contextmanager
+def opened(text: str, readonly: bool, wrong: int = USAGE, failed: int = FAILED) -> Iterator[Window]:
+    """Open an image for as long as the block runs, and say what is wrong when it cannot be used.
+
+    Args:
+        text: its address.
+        readonly: do not ask for write permission.
+        wrong, failed: exit statuses when it is no address, and when anything else is wrong.
+
+    Errors:
+        Failure: as the text of the error says, also for errors in the block.
+    """
+    try:
+        image = parse_image(text)
+    except AddressError as error:
+        raise Failure(str(error), wrong) from error
+    try:
+        window = open_image(image.path, image.part, image.offset, readonly)
+        try:
+            yield window
+        finally:
+            window.close()
+    except VfsError as error:
+        raise Failure(f"{text}: {error}", failed) from error
+    except DiskError as error:
+        raise Failure(str(error), failed) from error
+    except OSError as error:
+        raise Failure(f"{error.filename or text}: {error.strerror or error}", failed) from error

@@ -1,0 +1,86 @@
+"""rump_ffs(8) and rump_tmpfs(8): mount a file system on the host, in a kernel of its own."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from importlib import import_module
+from typing import Final
+
+from rumpfs.cli.mountopts import OptionError, help_lines, parse
+from rumpfs.cli.tool import USAGE, Parser, say
+
+#: what can be mounted on the host
+HOST_TYPES: Final = ("ffs", "tmpfs")
+
+_FFS_EXAMPLES: Final = """\
+  rump_ffs disk.img /mnt                 an image, for reading
+  rump_ffs -o partition=a disk.img /mnt  partition a of its disklabel; the same as disk.img:a
+  rump_ffs disk.img@32256 /mnt           what begins at byte 32256
+  rumpfs umount /mnt                     returns when the image is closed
+
+options of -o, with commas between them:
+{options}
+  What mount(8), fstab(5) and systemd add is accepted and ignored.
+"""
+
+_TMPFS_EXAMPLES: Final = """\
+  rump_tmpfs tmpfs /mnt
+  rump_tmpfs -o size=64m,mode=700 tmpfs /mnt
+  rumpfs umount /mnt
+
+options of -o, with commas between them:
+{options}
+  What mount(8), fstab(5) and systemd add is accepted and ignored.
+"""
+
+
+def main() -> int:
+    """Run rump_ffs."""
+    what = "image of a disk, or a part of one: IMAGE:a, IMAGE:2, IMAGE:s2a, IMAGE@OFFSET"
+    return _run("rump_ffs", "ffs", "IMAGE", what, _FFS_EXAMPLES)
+
+
+def main_tmpfs() -> int:
+    """Run rump_tmpfs."""
+    return _run("rump_tmpfs", "tmpfs", "tmpfs", "any word, which /proc/mounts shows", _TMPFS_EXAMPLES)
+
+
+def add_mount_options(parser: Parser) -> None:
+    """Add what every command has that mounts on the host."""
+    parser.flag("-f", "foreground", "on the host: stay in the foreground")
+    parser.flag("--force", "force", "on the host: clear a mount there that has lost its server")
+
+
+def _run(prog: str, fstype: str, source: str, what: str, examples: str) -> int:
+    parser = Parser(prog, f"Mount a {fstype} on the host.", examples.format(options=help_lines()))
+    add = parser.add_argument
+    add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="see below")
+    add_mount_options(parser)
+    add("source", metavar=source, help=what)
+    add("mountpoint", metavar="MOUNTPOINT", help="a directory of the host")
+    return start(prog, fstype, parser.parse_args())
+
+
+def start(prog: str, fstype: str, args: Namespace) -> int:
+    """Mount what a command line says, and serve it; return the exit status.
+
+    Args:
+        prog: how messages begin.
+        fstype: ffs or tmpfs; ``fstype=`` in -o counts more.
+        args: source, mountpoint, options, foreground and force.
+    """
+    try:
+        options = parse(args.options)
+    except OptionError as error:
+        say(f"{prog}: {error}")
+        return USAGE
+    fstype = options.values.get("fstype", fstype)
+    # Not before: what is answered above, and every other verb of rumpfs, does without a kernel.
+    mounting = import_module("rumpfs.cli.mounting")
+    words = (args.source, args.mountpoint, options, args.foreground, args.force)
+    return int(mounting.mount(mounting.Job(prog, "ffs" if fstype == "ufs" else fstype, *words)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""The side of a mounted FFS that writes (NetBSD: ffs_vfsops.c: ffs_sync, ffs_sbupdate; ufs_vnops.c).
+
+Every operation that changes something starts with `begin`. Operations never overlap, so the next `begin` is
+also the end of the one before: between two of them the file system is whole.
+
+The clean flag: before anything else is written it is 0 on the disk, which all BSDs take for a file system in
+use; it is set again, last of all, when everything is written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_FORCE, MNT_NOATIME, MNT_RDONLY, MNT_RELATIME, MNT_SYNCHRONOUS
+from rumpfs.abi.stat import S_ISGID
+from rumpfs.base.clock import now
+from rumpfs.base.errors import Corrupt, VfsError
+from rumpfs.dev.buf import BufCache
+from rumpfs.dev.overlay import Overlay
+from rumpfs.fs.ffs.alloc import Alloc, new_generation
+from rumpfs.fs.ffs.inode import Inode
+from rumpfs.fs.ffs.inodetable import inode_table
+from rumpfs.fs.ffs.vnops import vnode_class
+from rumpfs.ondisk.ufs.dinode import Dinode
+from rumpfs.ondisk.ufs.fs import (
+    FS_42POSTBLFMT,
+    FS_GJOURNAL,
+    FS_ISCLEAN,
+    FS_NEEDSFSCK,
+    FS_SUJ,
+    NDADDR,
+)
+from rumpfs.vfs.mount import Mount
+from rumpfs.vfs.vnode import NODEV, type_of
+
+if TYPE_CHECKING:
+    from rumpfs.base.copy import Buffer
+    from rumpfs.dev.window import Window
+    from rumpfs.fs.ffs.ufsmount import FfsMount
+    from rumpfs.ondisk.ufs.superblock import Superblock
+    from rumpfs.vfs.cred import Cred
+
+log = logging.getLogger("rumpfs.fs.ffs")
+
+#: Inodes that wait to be written at most.
+_DIRTY_MAX: Final = 4096
+
+#: Inodes that are tried when a group calls those free that are not.
+_ATTEMPTS: Final = 16
+
+_GEN_MASK: Final = 0x7FFFFFFF
+
+#: What keeps a file system from being written: a test, and what to say.
+_REFUSALS: Final[tuple[tuple[Callable[[Superblock], object], str], ...]] = (
+    (lambda fs: fs.fs_sblockloc != fs.offset, "its superblock is a copy; fsck_ffs can repair the primary"),
+    (lambda fs: fs.has_wapbl, "its log holds what is not in place yet; mount it read-only"),
+    (lambda fs: fs.fs_flags & FS_SUJ, "it has a journal of soft updates (SU+J); mount it read-only"),
+    (lambda fs: fs.fs_flags & FS_GJOURNAL, "it is journaled by gjournal; mount it read-only"),
+    (lambda fs: any(fs.fs_snapinum), "it has snapshots, which would have to be kept; remove them first"),
+    (lambda fs: fs.has_quota2, "it has quotas (quota2), which would have to be kept; mount it read-only"),
+    (lambda fs: fs.old_dirents, "its directories have the format of 4.2BSD; fsck_ffs -c converts it"),
+    (
+        lambda fs: not fs.ufs2 and fs.fs_old_postblformat == FS_42POSTBLFMT,
+        "its cylinder groups have the format of 4.2BSD; fsck_ffs -c converts it",
+    ),
+)
+
+
+def check_writable(fs: Superblock, window: Window, force: bool) -> None:
+    """Check that a file system may be written.
+
+    Args:
+        force: although it was not unmounted cleanly.
+
+    Errors: EROFS.
+    """
+    why = next((text for test, text in _REFUSALS if test(fs)), "")
+    if isinstance(window, Overlay):
+        why = "its log was replayed in memory only; unmount it first"
+    elif window.readonly:
+        why = "the image is served read-only"
+    elif fs.bytes_needed > window.size:
+        why = f"it has {fs.bytes_needed} bytes, the device {window.size}; mount it read-only"
+    elif not why and not force and (not fs.fs_clean & FS_ISCLEAN or fs.fs_flags & FS_NEEDSFSCK):
+        why = "it was not unmounted cleanly; run fsck_ffs on it, or mount with -o force"
+    if why:
+        log.warning("%s: it cannot be mounted for writing: %s", fs.where, why)
+        raise VfsError(errno.EROFS, f"{fs.where}: {why}")
+
+
+class Writing(Mount):
+    """What `ufsmount.FfsMount` needs for writing.
+
+    Attributes:
+        um_alloc: the groups; None while the mount is read-only.
+        um_atime, um_relatime: whether it is noted when a file is read; and only once after each change.
+        um_dirty: inodes that are newer than on the disk, by number.
+        um_orphans: inodes in use that have no name.
+        um_failed: the host could not write.
+    """
+
+    um_fs: Superblock
+    um_bufs: BufCache
+    um_window: Window
+    um_alloc: Alloc | None = None
+    um_atime = um_relatime = um_failed = False
+
+    def _init_writing(self) -> None:
+        self.um_dirty: dict[int, Inode] = {}
+        self.um_orphans: dict[int, Inode] = {}
+        self._table = inode_table(self._mp)
+        self._was_clean = False
+
+    @property
+    def _mp(self) -> FfsMount:
+        return cast("FfsMount", self)
+
+    # --- beginning and end ----------------------------------------------------------------------
+
+    def start_writing(self, flags: int) -> None:
+        """Make the mount one that can be written; the disk says then that it is in use. Errors: EROFS, EIO.
+
+        Args:
+            flags: MNT_ flags that it gets; MNT_FORCE: although it was not unmounted cleanly.
+        """
+        fs = self.um_fs
+        check_writable(fs, self.um_window, bool(flags & MNT_FORCE))
+        self.um_alloc = Alloc(self._mp)
+        self._was_clean = bool(fs.fs_clean & FS_ISCLEAN)
+        fs.fs_clean = 0
+        try:
+            self._write_superblock()
+        except VfsError:
+            self.um_alloc = None
+            raise
+        self.note_flags(flags)
+
+    def note_flags(self, flags: int) -> None:
+        """Note the times of access, and wait for what is written, as the flags of the mount say."""
+        self.um_bufs.synchronous = bool(flags & MNT_SYNCHRONOUS)
+        self.um_atime = self.um_alloc is not None and not flags & MNT_NOATIME
+        self.um_relatime = bool(flags & MNT_RELATIME)
+
+    def stop_writing(self) -> None:
+        """Write everything, and say on the disk that the file system is clean, if it was. Errors: EIO."""
+        fs = self.um_fs
+        if self.um_alloc is None:
+            return
+        if not self.um_failed:
+            for ip in list(self.um_orphans.values()):
+                ip.inactive()
+            self.sync()
+            if self._was_clean:
+                fs.fs_clean = FS_ISCLEAN
+                self._write_superblock()
+        self.um_dirty.clear()
+        self.um_orphans.clear()
+        self.um_alloc = None
+        self.um_atime = False
+
+    def begin(self) -> None:
+        """Start an operation that changes something. Errors: EIO: the host could not write; EROFS."""
+        if self.um_failed:
+            raise VfsError(errno.EIO, f"{self.um_fs.where} could not be written")
+        if self.um_alloc is None:
+            raise VfsError(errno.EROFS)
+        if len(self.um_dirty) > _DIRTY_MAX:
+            self._update_all()
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def write_failed(self, error: VfsError) -> VfsError:
+        """The host could not write: nothing more is written. Return what to raise."""
+        if not self.um_failed:
+            self.um_failed = True
+            self.um_atime = False
+            self.mnt_flag |= MNT_RDONLY
+            log.error("%s: %s; it is read-only now; run fsck_ffs on it", self.um_fs.where, error)
+        return VfsError(errno.EIO, str(error))
+
+    def pwrite(self, data: Buffer, address: int) -> None:
+        """Write content of files at a byte of the device. Errors: EIO."""
+        try:
+            self.um_window.pwrite(data, address)
+        except VfsError as error:
+            raise self.write_failed(error) from error
+
+    def fdatasync(self) -> None:
+        """Wait until what was written is on the host's disk. Errors: EIO."""
+        try:
+            self.um_window.fsync()
+        except VfsError as error:
+            raise self.write_failed(error) from error
+
+    def sync(self) -> None:
+        """Write everything, and wait until it is on the host's disk (ffs_sync). Errors: EIO."""
+        if self.um_alloc is None:
+            return
+        self.begin()
+        self._update_all()
+        self.um_alloc.flush()
+        self.um_bufs.flush()
+        self.fdatasync()
+        self._write_superblock()
+
+    def _update_all(self) -> None:
+        """Write the inodes that wait for it."""
+        for ino in sorted(self.um_dirty):
+            self.um_dirty[ino].update(wait=False)
+        self.um_bufs.flush()
+
+    def _write_superblock(self) -> None:
+        """Write the superblock, and wait for it (ffs_sbupdate). Errors: EIO."""
+        fs = self.um_fs
+        fs.fs_time = now()[0]
+        fs.fs_fsmnt = self.mnt_onto or fs.fs_fsmnt
+        data = fs.encode()
+        bp = self.um_bufs.getblk(fs.offset, len(data))
+        bp.data[:] = data
+        self.um_bufs.bwrite(bp)
+        self.fdatasync()
+
+    # --- inodes ---------------------------------------------------------------------------------
+
+    def write_inode(self, ino: int, dinode: Dinode, wait: bool) -> None:
+        """Write an inode, now or with the next flush. Errors: EIO."""
+        self._table.write(ino, dinode, wait)
+
+    def write_symlink(self, vp: Inode, text: bytes) -> None:
+        """Write the inode of a symbolic link that holds the text itself. Errors: EIO."""
+        vp.dinode = vp.dinode._replace(di_size=len(text))
+        vp.remap(len(text))
+        self._table.write(vp.i_number, vp.dinode, text=text)
+        vp.dinode = self._table.peek(vp.i_number)
+        self.um_dirty.pop(vp.i_number, None)
+
+    def initialised(self, cg: int) -> None:
+        """More inodes of a group are initialised."""
+        self._table.forget(cg)
+
+    def make_inode(self, dp: Inode, mode: int, cred: Cred, rdev: int = NODEV) -> Inode:
+        """Allocate an inode and return its vnode, which nothing names yet (ufs_makeinode).
+
+        Args:
+            dp: the directory that it will be in, which gives it its group.
+            mode: type and permission bits.
+
+        Errors: ENOSPC, EIO.
+        """
+        gid = dp.dinode.di_gid
+        if mode & S_ISGID and cred.euid and not cred.ingroup(gid):
+            mode &= ~S_ISGID
+        ino, gen = self._allocate(dp.i_number, mode)
+        moment = now()
+        ufs2 = self.um_fs.ufs2
+        db = (_stored_rdev(rdev, ufs2), *(0,) * (NDADDR - 1))
+        dinode = Dinode(
+            mode, 1, cred.euid, gid, 0, 0, 0, gen, *moment * 3, db, (0, 0, 0), *(moment if ufs2 else (0, 0)),
+            0, (0, 0),
+        )  # fmt: skip
+        vp = vnode_class(dinode)(self._mp, type_of(mode), ino, dinode)
+        self._mp.enter_vnode(ino, vp)
+        vp.changed()
+        return vp
+
+    def _allocate(self, parent: int, mode: int) -> tuple[int, int]:
+        """Return an inode that nobody uses, and its next generation."""
+        assert self.um_alloc is not None
+        for _ in range(_ATTEMPTS):
+            ino = self.um_alloc.inode(parent, mode)
+            old = self._table.peek(ino)
+            if not old.di_mode:
+                return ino, (old.di_gen + 1 & _GEN_MASK) or new_generation()
+            where = f"{self.um_fs.where}: inode {ino}"
+            self._mp.damaged(Corrupt(where, "di_mode", old.di_mode, "its group has it as free; run fsck_ffs"))
+        raise VfsError(errno.EIO, "the maps of free inodes are damaged")
+
+
+def _stored_rdev(rdev: int, ufs2: bool) -> int:
+    """Return a device number as the first block pointer has it; 0 for none."""
+    if rdev == NODEV:
+        return 0
+    rdev &= 0xFFFFFFFF
+    return rdev if ufs2 else (rdev ^ 0x80000000) - 0x80000000

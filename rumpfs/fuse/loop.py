@@ -1,0 +1,166 @@
+"""The loop that takes FUSE's requests from the device.
+
+pyfuse3 waits in trio before each request, under a lock of its own: 30 us, when a request itself costs 5. Here
+it finds, in place of trio, something that has a look at the device first and lets trio wait only when there
+is nothing; one request is carried out after the other, since none of them waits, so there is nothing to lock.
+This is how pyfuse3's own support of asyncio works, but no documented interface: where pyfuse3 has changed,
+its loop runs as it comes.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+from collections.abc import Callable, Collection
+from typing import Any, Final, Protocol
+
+import pyfuse3
+import trio
+
+log = logging.getLogger(__name__)
+
+#: requests between checkpoints, so that a busy mount starves nobody
+TURNS: Final = 64
+#: how often the host's processes are given the processor before the loop waits in trio
+SPINS: Final = 10
+#: the versions of pyfuse3 whose loop was read
+KNOWN: Final = ("3.4.", "3.5.")
+#: where it has the module trio
+_TRIO: Final = "trio"
+
+
+class Company(Protocol):
+    """Who else runs in this event loop (the server's hub)."""
+
+    awake: int
+
+    @property
+    def ready(self) -> Collection[Callable[[], None]]:
+        """Calls that a request has made runnable."""
+
+    def run_ready(self) -> None:
+        """Run them."""
+
+
+class Alone:
+    """Nobody else runs."""
+
+    awake = 0
+    ready: Collection[Callable[[], None]] = ()
+
+    def run_ready(self) -> None:
+        """Do nothing."""
+
+
+class _NoLock:
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class _Lowlevel:
+    """What pyfuse3 uses of trio.lowlevel."""
+
+    current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
+    current_task = staticmethod(trio.lowlevel.current_task)
+    notify_closing = staticmethod(trio.lowlevel.notify_closing)
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+        self._poll: Callable[[int], Any] | None = None
+        self._turns = 0
+
+    async def wait_readable(self, fd: int) -> None:
+        """Return when there is a request on the device."""
+        company = self._company
+        if company.ready:
+            company.run_ready()
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = _poller(fd)
+        if poll(0):
+            self._turns += 1
+            if self._turns >= TURNS:
+                self._turns = 0
+                await trio.lowlevel.checkpoint()
+            return
+        self._turns = 0
+        if company.awake <= 1:
+            for _ in range(SPINS):
+                os.sched_yield()
+                if poll(0):
+                    return
+        company.awake -= 1
+        try:
+            await trio.lowlevel.wait_readable(fd)
+        finally:
+            company.awake += 1
+
+
+def _poller(fd: int) -> Callable[[int], Any]:
+    # A request may be withdrawn before it is read: without this, its reader would block everybody.
+    os.set_blocking(fd, False)
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return poller.poll
+
+
+class _Trio:
+    """What pyfuse3 uses of trio."""
+
+    Lock = _NoLock
+    ClosedResourceError = trio.ClosedResourceError
+    open_nursery = staticmethod(trio.open_nursery)
+    from_thread = trio.from_thread
+    to_thread = trio.to_thread
+
+    def __init__(self, company: Company) -> None:
+        self.lowlevel = _Lowlevel(company)
+
+
+def fast() -> bool:
+    """Whether pyfuse3 is one whose loop can be served faster."""
+    return str(pyfuse3.__version__).startswith(KNOWN) and getattr(pyfuse3, _TRIO, None) is trio
+
+
+async def serve(waits: bool, company: Company) -> None:
+    """Carry out requests until the mount is gone, or `pyfuse3.terminate` is called.
+
+    Args:
+        waits: handlers may wait, so several are to run at a time.
+        company: who else runs.
+    """
+    if waits or not fast():
+        await pyfuse3.main()
+        return
+    setattr(pyfuse3, _TRIO, _Trio(company))
+    company.awake += 1
+    try:
+        while await _interrupted():
+            pass
+    finally:
+        company.awake -= 1
+        setattr(pyfuse3, _TRIO, trio)
+
+
+async def _interrupted() -> bool:
+    """Carry out requests; whether that ended only because a request was withdrawn."""
+    try:
+        await pyfuse3.main(min_tasks=1, max_tasks=1)
+    except* OSError as group:
+        if any(error.errno != errno.EAGAIN for error in _leaves(group)):
+            raise
+    else:
+        return False
+    return True
+
+
+def _leaves(group: BaseExceptionGroup[OSError]) -> list[OSError]:
+    found: list[OSError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

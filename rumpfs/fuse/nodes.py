@@ -1,0 +1,192 @@
+"""The files that the host knows, and how often it was told of each (FUSE's lookup count)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic
+
+import pyfuse3
+
+from rumpfs.abi import errno
+from rumpfs.abi.stat import S_IFMT, STAT, major, minor
+from rumpfs.base.errors import VfsError
+from rumpfs.fuse.tree import F, H
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rumpfs.fuse.tree import Tree
+
+ROOT_INO: Final = pyfuse3.ROOT_INODE
+#: what a host's device number is made of (gnu_dev_makedev)
+_MINOR_LOW: Final = 0xFF
+_SECOND: Final = 1_000_000_000  # nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How files are shown to the host.
+
+    Attributes:
+        uid, gid: of every file; None: its own.
+        umask: permissions that no file has; None: each has its own.
+        attr_timeout, entry_timeout: seconds that the host may go by what it was told.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    umask: int | None = None
+    attr_timeout: float = 3600.0
+    entry_timeout: float = 3600.0
+
+
+class Node(Generic[F]):
+    """A file that the host knows.
+
+    Attributes:
+        ino: FUSE's number of it.
+        file: the tree's.
+        generation: tells the file from those that the host knew by the same number before.
+        nlookup: how often the host was told of it and has not forgotten it.
+        where: inode number of its directory and its name there, as the host asked last.
+        size: the length that the host goes by.
+        told: the host may have something of it in its caches.
+    """
+
+    __slots__ = ("_entry", "_status", "file", "generation", "ino", "nlookup", "size", "told", "where")
+
+    def __init__(self, ino: int, file: F) -> None:
+        self.ino = ino
+        self.file = file
+        self.generation = 0
+        self.nlookup = 0
+        self.where: tuple[int, bytes] | None = None
+        self.size = 0
+        self.told = False
+        self._status: bytes | None = None
+        self._entry: pyfuse3.EntryAttributes | None = None
+
+    def entry(self, status: bytes, shown: Shown) -> pyfuse3.EntryAttributes:
+        """Return the attributes for the host, which are made anew when they have changed."""
+        self.told = True
+        entry = self._entry
+        if entry is None or status is not self._status:
+            entry = self._entry = attributes(status, shown)
+            entry.generation = self.generation
+            if self.ino != ROOT_INO:
+                entry.st_ino = self.ino
+            self._status = status
+        self.size = entry.st_size
+        return entry
+
+
+def attributes(status: bytes, shown: Shown) -> pyfuse3.EntryAttributes:
+    """Return a struct stat as the host has it."""
+    (_, mode, ino, nlink, uid, gid, rdev, asec, ansec, msec, mnsec, csec, cnsec, _, _, size, blocks,
+     blksize, _, _) = STAT.unpack(status)  # fmt: skip
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = ino
+    entry.st_mode = mode if shown.umask is None else mode & S_IFMT | 0o777 & ~shown.umask
+    entry.st_nlink = nlink
+    entry.st_uid = uid if shown.uid is None else shown.uid
+    entry.st_gid = gid if shown.gid is None else shown.gid
+    if rdev >> 32 == 0:
+        entry.st_rdev = host_rdev(rdev)
+    entry.st_atime_ns = asec * _SECOND + ansec
+    entry.st_mtime_ns = msec * _SECOND + mnsec
+    entry.st_ctime_ns = csec * _SECOND + cnsec
+    entry.st_size = size
+    entry.st_blocks = blocks
+    entry.st_blksize = blksize
+    entry.attr_timeout = shown.attr_timeout
+    entry.entry_timeout = shown.entry_timeout
+    return entry
+
+
+def host_rdev(rdev: int) -> int:
+    """Return NetBSD's number of a device as the host has it."""
+    low = minor(rdev)
+    return low & _MINOR_LOW | major(rdev) << 8 | (low & ~_MINOR_LOW) << 12
+
+
+class Nodes(Generic[F, H]):
+    """The files that the host knows.
+
+    Args:
+        tree: whose files they are.
+        shown: how they are shown.
+    """
+
+    def __init__(self, tree: Tree[F, H], shown: Shown) -> None:
+        self._tree = tree
+        self._shown = shown
+        self._by_ino: dict[int, Node[F]] = {}
+        self._by_file: dict[F, Node[F]] = {}
+        self.get = self._by_file.get
+        self._meet(tree.root, tree.stat(tree.root)).nlookup = 1
+
+    def __len__(self) -> int:
+        return len(self._by_ino)
+
+    def at(self, ino: int) -> Node[F]:
+        """Return the file of an inode number. Errors: ESTALE."""
+        node = self._by_ino.get(ino)
+        if node is None:
+            raise VfsError(errno.ESTALE)
+        return node
+
+    def _meet(self, file: F, status: bytes) -> Node[F]:
+        """Enter a file that the host did not know."""
+        tree = self._tree
+        ino = tree.number(file, status)
+        node = Node(ino, file)
+        old = self._by_ino.get(ino)
+        if old is not None:
+            # The number was given anew; the host has not forgotten its former file yet.
+            node.generation = old.generation + 1
+            node.nlookup = old.nlookup
+            del self._by_file[old.file]
+            tree.drop(old.file)
+        tree.hold(file)
+        self._by_ino[ino] = self._by_file[file] = node
+        return node
+
+    def attributes(self, node: Node[F]) -> pyfuse3.EntryAttributes:
+        """Return the attributes of a file that the host knows."""
+        return node.entry(self._tree.stat(node.file), self._shown)
+
+    def tell(self, file: F, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
+        """Return the attributes of a file, of which the host is told that it has this name."""
+        status = self._tree.stat(file)
+        node = self._by_file.get(file)
+        if node is None:
+            node = self._meet(file, status)
+        entry = node.entry(status, self._shown)
+        node.nlookup += 1
+        node.where = parent, name
+        return entry
+
+    def untell(self, file: F) -> None:
+        """Take back what `tell` has counted: the host does not hear of it after all."""
+        node = self._by_file[file]
+        self.forget([(node.ino, 1)])
+
+    def forget(self, counts: Iterable[tuple[int, int]]) -> None:
+        """The host has forgotten files so many times; those that it does not know any more may go."""
+        for ino, count in counts:
+            node = self._by_ino.get(ino)
+            if node is None:
+                continue
+            node.nlookup -= count
+            if node.nlookup <= 0 and ino != ROOT_INO:
+                del self._by_ino[ino]
+                del self._by_file[node.file]
+                self._tree.drop(node.file)
+
+    def clear(self) -> None:
+        """The host knows nothing any more."""
+        files = list(self._by_file)
+        self._by_ino.clear()
+        self._by_file.clear()
+        for file in files:
+            self._tree.drop(file)

@@ -1,0 +1,446 @@
+"""FUSE's requests, carried out on a tree. The methods are called by handlers (see `handlers`).
+
+The host checks permissions (the option default_permissions) with the groups and capabilities of the caller,
+so what arrives here may be done; callers count for whom new files belong to, and for the rules of NetBSD.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Final, Generic
+
+import pyfuse3
+
+from rumpfs.abi import errno
+from rumpfs.abi.fcntl import O_APPEND, O_SYNC, O_TRUNC
+from rumpfs.abi.limits import NAME_MAX
+from rumpfs.abi.stat import ALLPERMS, S_IFREG, makedev
+from rumpfs.base.copy import Buffer
+from rumpfs.base.errors import VfsError
+from rumpfs.fuse.nodes import Node, Nodes, Shown
+from rumpfs.fuse.tree import Entry, F, H, Tree
+from rumpfs.vfs.cred import ROOT, Cred
+from rumpfs.vfs.vnode import NODEV, SetAttr
+
+#: flags of the host's open(2) -> NetBSD's; the access modes have the same numbers
+_OPEN_FLAGS: Final = {
+    os.O_APPEND: O_APPEND, os.O_TRUNC: O_TRUNC, os.O_SYNC: O_SYNC, os.O_DSYNC: O_SYNC,
+}  # fmt: skip
+_SPECIAL: Final = os.O_APPEND | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
+_DOTS: Final = (b".", b"..")
+#: what is put before the inode numbers of files that cannot be read
+_DAMAGED: Final = 0xFFFE << 48
+#: the extended attributes that files can have here
+_USER: Final = b"user."
+
+
+class OpenFile(Generic[F, H]):
+    """What a file handle of FUSE stands for."""
+
+    __slots__ = ("append", "handle", "node")
+
+    def __init__(self, node: Node[F], handle: H, append: bool) -> None:
+        self.node = node
+        self.handle = handle
+        self.append = append
+
+
+class OpenDir(Generic[F, H]):
+    """A directory that is being read: some of its entries, numbered from `first` on.
+
+    The host says where to go on with the number of an entry; `starts` has the cookies of the pieces read so
+    far, so that it can go back.
+    """
+
+    __slots__ = ("entries", "first", "following", "handle", "node", "starts")
+
+    def __init__(self, node: Node[F], handle: H) -> None:
+        self.node = node
+        self.handle = handle
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Begin anew."""
+        self.entries: list[Entry] = []
+        self.first = 0
+        self.following = 0
+        self.starts: list[tuple[int, int]] = []
+
+
+class Operations(Generic[F, H]):
+    """The requests of one mount.
+
+    Args:
+        tree: what is mounted.
+        shown: how its files are shown.
+    """
+
+    def __init__(self, tree: Tree[F, H], shown: Shown) -> None:
+        self.tree = tree
+        self.nodes: Nodes[F, H] = Nodes(tree, shown)
+        self._files: dict[int, OpenFile[F, H]] = {}
+        self._dirs: dict[int, OpenDir[F, H]] = {}
+        self._last = 0  # the number of a handle given last
+        self._mapped = shown.uid is not None or shown.gid is not None or shown.umask is not None
+
+    def close(self) -> None:
+        """The mount is gone: close what is open, forget what the host knew."""
+        for file in self._files.values():
+            self.tree.close(file.handle)
+        for directory in self._dirs.values():
+            self.tree.close(directory.handle)
+        self._files.clear()
+        self._dirs.clear()
+        self.nodes.clear()
+
+    def _cred(self, ctx: pyfuse3.RequestContext) -> Cred:
+        """Return who has asked; with shown owners that are not the real ones, the superuser."""
+        if self._mapped or not (ctx.uid or ctx.gid):
+            return ROOT
+        return HostCred(ctx.uid, ctx.gid, ctx.pid)
+
+    def _handle(self) -> int:
+        self._last += 1
+        return self._last
+
+    # --- names ----------------------------------------------------------------------------------
+
+    def lookup(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """Return what a name is, and count that the host knows it."""
+        file = self.tree.lookup(self.nodes.at(parent).file, name)
+        return self.nodes.tell(file, parent, name)
+
+    def forget(self, counts: Sequence[tuple[int, int]]) -> None:
+        """The host has forgotten files."""
+        self.nodes.forget(counts)
+
+    def mknod(
+        self, parent: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a file, FIFO, socket or device."""
+        number = makedev(os.major(rdev), os.minor(rdev)) if rdev else NODEV
+        file = self.tree.mknod(self.nodes.at(parent).file, name, mode, number, self._cred(ctx))
+        return self.nodes.tell(file, parent, name)
+
+    def mkdir(
+        self, parent: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a directory."""
+        file = self.tree.mkdir(self.nodes.at(parent).file, name, mode & ALLPERMS, self._cred(ctx))
+        return self.nodes.tell(file, parent, name)
+
+    def symlink(
+        self, parent: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a symbolic link."""
+        file = self.tree.symlink(self.nodes.at(parent).file, name, target, self._cred(ctx))
+        return self.nodes.tell(file, parent, name)
+
+    def link(
+        self, ino: int, parent: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Give a file a further name."""
+        file = self.nodes.at(ino).file
+        self.tree.link(file, self.nodes.at(parent).file, name, self._cred(ctx))
+        return self.nodes.tell(file, parent, name)
+
+    def unlink(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        """Take a name away."""
+        self.tree.unlink(self.nodes.at(parent).file, name, self._cred(ctx), rmdir=False)
+
+    def rmdir(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        """Remove a directory."""
+        self.tree.unlink(self.nodes.at(parent).file, name, self._cred(ctx), rmdir=True)
+
+    def rename(
+        self,
+        parent: int,
+        name: bytes,
+        to_parent: int,
+        to_name: bytes,
+        flags: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> None:
+        """Move a name. Errors: EINVAL: RENAME_EXCHANGE, RENAME_WHITEOUT; EEXIST: RENAME_NOREPLACE."""
+        if flags & ~pyfuse3.RENAME_NOREPLACE:
+            raise VfsError(errno.EINVAL)
+        directory, to_directory = self.nodes.at(parent).file, self.nodes.at(to_parent).file
+        file = self.tree.lookup(directory, name)
+        if flags & pyfuse3.RENAME_NOREPLACE:
+            self._absent(to_directory, to_name)
+        self.tree.rename(directory, name, to_directory, to_name, self._cred(ctx))
+        node = self.nodes.get(file)
+        if node is not None:
+            node.where = to_parent, to_name
+
+    def _absent(self, directory: F, name: bytes) -> None:
+        try:
+            self.tree.lookup(directory, name)
+        except VfsError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        else:
+            raise VfsError(errno.EEXIST)
+
+    # --- attributes -------------------------------------------------------------------------------
+
+    def getattr(self, ino: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """Return attributes."""
+        return self.nodes.attributes(self.nodes.at(ino))
+
+    def setattr(
+        self,
+        ino: int,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: int | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Change attributes. That of the change (ctime) cannot be set."""
+        va = SetAttr()
+        if fields.update_mode:
+            va.mode = attr.st_mode & ALLPERMS
+        if fields.update_uid:
+            va.uid = attr.st_uid
+        if fields.update_gid:
+            va.gid = attr.st_gid
+        if fields.update_size:
+            va.size = attr.st_size
+        if fields.update_atime:
+            va.atime = divmod(attr.st_atime_ns, 1_000_000_000)
+        if fields.update_mtime:
+            va.mtime = divmod(attr.st_mtime_ns, 1_000_000_000)
+        node = self.nodes.at(ino)
+        self.tree.setattr(node.file, va)
+        return self.nodes.attributes(node)
+
+    def readlink(self, ino: int, ctx: pyfuse3.RequestContext) -> bytes:
+        """Return the text of a symbolic link."""
+        return self.tree.readlink(self.nodes.at(ino).file)
+
+    def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """Return the space figures."""
+        vfs = self.tree.statvfs()
+        data = pyfuse3.StatvfsData()
+        data.f_bsize = vfs.bsize
+        data.f_frsize = vfs.frsize
+        data.f_blocks = vfs.blocks
+        data.f_bfree = max(0, vfs.bfree)
+        data.f_bavail = max(0, vfs.bavail)
+        data.f_files = vfs.files
+        data.f_ffree = vfs.ffree
+        data.f_favail = vfs.favail
+        data.f_namemax = NAME_MAX
+        return data
+
+    # --- open files -------------------------------------------------------------------------------
+
+    def open(self, ino: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Open a file."""
+        return pyfuse3.FileInfo(fh=self._open(self.nodes.at(ino), flags))
+
+    def _open(self, node: Node[F], flags: int) -> int:
+        """Open a file and return the number of the handle.
+
+        Args:
+            flags: as the host has them.
+        """
+        own = flags & os.O_ACCMODE
+        if flags & _SPECIAL:
+            for host, flag in _OPEN_FLAGS.items():
+                if flags & host == host:
+                    own |= flag
+        handle = self.tree.open(node.file, own)
+        fh = self._handle()
+        self._files[fh] = OpenFile(node, handle, bool(own & O_APPEND))
+        return fh
+
+    def create(
+        self, parent: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """Make a file and open it; one that has just come into being is opened."""
+        directory = self.nodes.at(parent).file
+        try:
+            file = self.tree.mknod(directory, name, mode & ALLPERMS | S_IFREG, NODEV, self._cred(ctx))
+        except VfsError as error:
+            if error.errno != errno.EEXIST or flags & os.O_EXCL:
+                raise
+            file = self.tree.lookup(directory, name)
+        entry = self.nodes.tell(file, parent, name)
+        try:
+            fh = self._open(self.nodes.at(entry.st_ino), flags)
+        except VfsError:
+            self.nodes.untell(file)
+            raise
+        return pyfuse3.FileInfo(fh=fh), entry
+
+    def read(self, fh: int, offset: int, size: int) -> Buffer:
+        """Return what is in a file."""
+        file = self._files[fh]
+        file.node.told = True
+        return self.tree.read(file.handle, offset, size)
+
+    def write(self, fh: int, offset: int, data: bytes) -> int:
+        """Store data.
+
+        With O_APPEND the host says where it believes the end to be. Behind that it goes to the real end;
+        before it are pages of a mapping, which have their place.
+        """
+        file = self._files[fh]
+        node = file.node
+        self.tree.write(file.handle, offset, data, file.append and offset >= node.size)
+        end = offset + len(data)
+        if end > node.size:
+            node.size = end
+        return len(data)
+
+    def release(self, fh: int) -> None:
+        """Close a file."""
+        self.tree.close(self._files.pop(fh).handle)
+
+    def fsync(self, fh: int, datasync: bool) -> None:
+        """Bring a file to stable storage."""
+        self.tree.fsync(self._files[fh].handle)
+
+    # --- directories ------------------------------------------------------------------------------
+
+    def opendir(self, ino: int, ctx: pyfuse3.RequestContext) -> int:
+        """Open a directory."""
+        node = self.nodes.at(ino)
+        handle = self.tree.open(node.file, os.O_RDONLY)
+        fh = self._handle()
+        self._dirs[fh] = OpenDir(node, handle)
+        return fh
+
+    def readdir(self, fh: int, start: int, token: pyfuse3.ReaddirToken) -> None:
+        """Give the host entries, with the attributes of their files, until it has enough."""
+        directory = self._dirs[fh]
+        node = directory.node
+        parent, ino = node.file, node.ino
+        reply = pyfuse3.readdir_reply
+        tell, lookup = self.nodes.tell, self.tree.lookup
+        for following, (fileno, dtype, name) in self._entries(directory, start):
+            file = None
+            if name in _DOTS:
+                entry = self.nodes.attributes(node)
+            else:
+                try:
+                    file = lookup(parent, name)
+                    entry = tell(file, ino, name)
+                except VfsError as error:
+                    if error.errno == errno.ENOENT:
+                        continue  # it went meanwhile
+                    entry = _damaged(fileno, dtype)
+            if not reply(token, name, entry, following):
+                if file is not None:
+                    self.nodes.untell(file)
+                return
+
+    def _entries(self, directory: OpenDir[F, H], start: int) -> Iterator[tuple[int, Entry]]:
+        """Yield the entries from number `start` on, each with the number of the next one."""
+        index = self._seek(directory, start)
+        while index >= 0:
+            yield from enumerate(directory.entries[index:], directory.first + index + 1)
+            index = 0 if self._next(directory) else -1
+
+    def _seek(self, directory: OpenDir[F, H], start: int) -> int:
+        """Have the piece with entry number `start`; return its index there, -1 behind the end."""
+        if start == 0:
+            directory.rewind()
+            return 0 if self._next(directory) else -1
+        if start < directory.first:
+            while directory.starts[-1][0] > start:
+                directory.starts.pop()
+            directory.first, directory.following = directory.starts.pop()
+            directory.entries = []
+            if not self._next(directory):
+                return -1
+        while start >= directory.first + len(directory.entries):
+            if not self._next(directory):
+                return -1
+        return start - directory.first
+
+    def _next(self, directory: OpenDir[F, H]) -> bool:
+        """Read the next piece of a directory; whether there is one."""
+        first = directory.first + len(directory.entries)
+        cookie = directory.following
+        entries, following = self.tree.readdir(directory.handle, cookie)
+        if not entries:
+            return False
+        directory.starts.append((first, cookie))
+        directory.first, directory.entries, directory.following = first, entries, following
+        return True
+
+    def releasedir(self, fh: int) -> None:
+        """Close a directory."""
+        self.tree.close(self._dirs.pop(fh).handle)
+
+    def fsyncdir(self, fh: int, datasync: bool) -> None:
+        """Bring a directory to stable storage."""
+        self.tree.fsync(self._dirs[fh].handle)
+
+    # --- extended attributes ------------------------------------------------------------------------
+
+    def getxattr(self, ino: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
+        """Return an extended attribute. Errors: ENOTSUP: not one of the users'."""
+        return self.tree.getxattr(self.nodes.at(ino).file, self._user(name), self._cred(ctx))
+
+    def listxattr(self, ino: int, ctx: pyfuse3.RequestContext) -> list[bytes]:
+        """Return the names of extended attributes."""
+        names = self.tree.listxattr(self.nodes.at(ino).file, self._cred(ctx))
+        return [_USER + name for name in names]
+
+    def setxattr(self, ino: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext) -> None:
+        """Set an extended attribute. Errors: ENOTSUP: not one of the users'."""
+        self.tree.setxattr(self.nodes.at(ino).file, self._user(name), value, self._cred(ctx))
+
+    def removexattr(self, ino: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        """Take an extended attribute away. Errors: ENOTSUP: not one of the users'."""
+        self.tree.removexattr(self.nodes.at(ino).file, self._user(name), self._cred(ctx))
+
+    def _user(self, name: bytes) -> bytes:
+        """Return the name in the namespace user.
+
+        Errors: ENOSYS where no file has any, so that the host does not ask again; EOPNOTSUPP for ACLs,
+        capabilities and the like.
+        """
+        if not self.tree.has_xattrs:
+            raise VfsError(errno.ENOSYS)
+        if not name.startswith(_USER):
+            raise VfsError(errno.EOPNOTSUPP)
+        return name[len(_USER) :]
+
+
+class HostCred(Cred):
+    """Who has asked the host; further groups are looked up when they matter.
+
+    Args:
+        uid, gid: real, effective and saved.
+        pid: the process.
+    """
+
+    __slots__ = ("_pid",)
+    _pid: int
+
+    def __init__(self, uid: int, gid: int, pid: int) -> None:
+        super().__init__(uid, gid, uid, gid, uid, gid)
+        object.__setattr__(self, "_pid", pid)
+
+    def ingroup(self, gid: int) -> bool:
+        """Whether `gid` is one of the process's groups."""
+        if gid == self.egid:
+            return True
+        try:
+            return gid in pyfuse3.get_sup_groups(self._pid)
+        except (OSError, RuntimeError):
+            return False  # it is gone
+
+
+def _damaged(fileno: int, dtype: int) -> pyfuse3.EntryAttributes:
+    """Return attributes of a file that is there, but cannot be read: to be asked for again."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_mode = (dtype or S_IFREG >> 12) << 12
+    entry.st_ino = _DAMAGED | fileno
+    entry.entry_timeout = entry.attr_timeout = 0
+    return entry
