@@ -92,6 +92,8 @@ class BufCache:
             if len(bp.data) >= nbytes:
                 self._bufs.move_to_end(address)
                 return bp
+            if bp.stop:
+                self.bwrite(bp, bp.start, bp.stop)
             self.binval(address)
         bp = self._delayed.get(address)
         if bp is None:

@@ -6,6 +6,7 @@ sys/rump/librump/rumpvfs/rumpfs.c and sys/rump/dev/lib/libdisk/rumpblk.c.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from rumpfs.dev.window import Window
 MAX_DEVICES = 16
 #: Device major of rumpblk, block and character.
 RUMPBLK_MAJOR = 197
+
+
+def shown(key: bytes) -> str:
+    """Return how a message names a key."""
+    return f"etfs key {os.fsdecode(key)}"
 
 
 @dataclass(slots=True)
@@ -73,14 +79,14 @@ class EtfsTable:
                 the key is registered; EBUSY when there are MAX_DEVICES devices.
         """
         if not key.startswith(b"/"):
-            raise VfsError(errno.EINVAL, f"etfs key {key!r} does not start with a slash")
+            raise VfsError(errno.EINVAL, f"{shown(key)} does not start with a slash")
         name = key.lstrip(b"/")
         if name in self._entries:
-            raise VfsError(errno.EEXIST, f"etfs key {key!r}")
+            raise VfsError(errno.EEXIST, shown(key))
         minor = None
         if kind != "reg":
             if not window.size:
-                raise VfsError(errno.EINVAL, f"etfs key {key!r}: {window.name} is empty")
+                raise VfsError(errno.EINVAL, f"{shown(key)}: {window.name} is empty")
             minor = self._free_minor()
         entry = EtfsEntry(name, kind, window, minor, self._now())
         self._entries[name] = entry
@@ -119,9 +125,9 @@ class EtfsTable:
         """
         entry = self.lookup(key)
         if entry is None:
-            raise VfsError(errno.ENOENT, f"etfs key {key!r}")
+            raise VfsError(errno.ENOENT, shown(key))
         if entry.users:
-            raise VfsError(errno.EBUSY, f"etfs key {key!r} is in use")
+            raise VfsError(errno.EBUSY, f"{shown(key)} is in use")
         del self._entries[entry.key]
         entry.window.close()
         for tell in self.removed:

@@ -197,7 +197,9 @@ def test_kernfs(shell: Shell) -> None:
     shell.ok("mount", "-t", "kernfs", "kernfs", ":/mnt")
     assert shell.ok("cat", ":/mnt/pagesize").lines == ["4096"]
     assert shell.ok("mount").lines[1:] == ["kernfs on /mnt type kernfs (local)"]
-    assert shell.fails("mount", "-t", "kernfs", "-o", "update", "kernfs", ":/mnt").endswith("not supported\n")
+    assert ": Operation not supported: " in shell.fails(
+        "mount", "-t", "kernfs", "-o", "update", "kernfs", ":/mnt"
+    )
 
 
 def test_null(shell: Shell) -> None:
@@ -209,7 +211,7 @@ def test_null(shell: Shell) -> None:
     assert "Read-only file system" in shell.fails("mkdir", ":/mnt/new")
     shell.ok("umount", ":/mnt")
     shell.ok("mount", "-t", "null", "/tmp", ":/mnt")
-    assert "Device busy" in shell.fails("umount", ":/tmp")
+    assert "resource busy" in shell.fails("umount", ":/tmp")
 
 
 def test_null_that_cannot_be(shell: Shell) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,8 +23,11 @@ def why_not() -> str | None:
     if not os.path.exists("/dev/fuse"):
         return "there is no /dev/fuse (modprobe fuse)"
     if os.geteuid():
-        if shutil.which("fusermount3") is None:
+        helper = shutil.which("fusermount3")
+        if helper is None:
             return "fusermount3 is not installed (Debian package fuse3; make setup installs it)"
+        if not os.stat(helper).st_mode & stat.S_ISUID:
+            return f"{helper} is not set-user-ID, so only root can mount"
         return None
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR))

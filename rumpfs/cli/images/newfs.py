@@ -32,16 +32,16 @@ def run(tool: Tool, args: Namespace) -> None:
     except AddressError as error:
         raise Failure(str(error), USAGE) from error
     size = _size(args)
-    if args.show and size:
-        tool.write(_describe(args.image, _plan(args, size, bytes)))
+    made = _plan(args, size) if size else None
+    if made and args.show:
+        tool.write(_describe(args.image, made))
         return
-    if size and not image.part and not args.show:
+    if made and not image.part:
         _make_room(image, size)
     with opened(args.image, readonly=args.show) as window:
-        size = size or window.size
         if size > window.size:
             raise Failure(f"size {size} exceeds {args.image}, which has {window.size} bytes")
-        made = _plan(args, size, _random())
+        made = made or _plan(args, window.size)
         if not args.show:
             made.write(window)
         tool.write(_describe(args.image, made))
@@ -87,8 +87,9 @@ def _random() -> Callable[[int], bytes]:
     return os.urandom if epoch is None else random.Random(epoch).randbytes
 
 
-def _plan(args: Namespace, size: int, draw: Callable[[int], bytes]) -> Newfs:
+def _plan(args: Namespace, size: int) -> Newfs:
     """Return the file system that is wanted."""
+    draw = _random()
     epoch = _epoch()
     seconds = int(time.time()) if epoch is None else epoch
     volname = os.fsencode(args.volname)

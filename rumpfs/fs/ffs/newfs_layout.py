@@ -112,9 +112,9 @@ def _refuse(why: str) -> VfsError:
 def _check_sizes(bsize: int, fsize: int, secsize: int) -> None:
     """Raise VfsError when a file system cannot have these sizes."""
     checks: tuple[tuple[bool, str], ...] = (
-        (_powerof2(bsize), f"block size must be a power of 2, not {bsize}"),
-        (_powerof2(fsize), f"fragment size must be a power of 2, not {fsize}"),
         (_powerof2(secsize) and secsize >= 512, f"sector size must be a power of 2 from 512, not {secsize}"),
+        (_powerof2(fsize), f"fragment size must be a power of 2, not {fsize}"),
+        (_powerof2(bsize), f"block size must be a power of 2, not {bsize}"),
         (fsize >= secsize, f"fragment size {fsize} is too small, minimum is {secsize}"),
         (bsize >= MINBSIZE, f"block size {bsize} is too small, minimum is {MINBSIZE}"),
         (bsize <= MAXBSIZE, f"block size {bsize} is too large, maximum is {MAXBSIZE}"),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_FORCE, MNT_NOATIME, MNT_RDONLY, MNT_RELATIME, MNT_SYNCHRONOUS
+from rumpfs.abi.mount import MNT_FORCE, MNT_LOG, MNT_NOATIME, MNT_RDONLY, MNT_RELATIME, MNT_SYNCHRONOUS
 from rumpfs.abi.stat import S_ISGID
 from rumpfs.base.clock import now
 from rumpfs.base.errors import Corrupt, VfsError
@@ -137,6 +137,8 @@ class Writing(Mount):
             self.um_alloc = None
             raise
         self.note_flags(flags)
+        if flags & MNT_LOG:
+            log.warning("%s: it is mounted without a log", fs.where)
 
     def note_flags(self, flags: int) -> None:
         """Note the times of access, and wait for what is written, as the flags of the mount say."""

@@ -55,6 +55,7 @@ class LayerVnode(Vnode):
 
     @property
     def v_usecount(self) -> int:
+        """Uses of the file, wherever it is used."""
         return self.v_lower.v_usecount
 
     @v_usecount.setter
@@ -63,6 +64,7 @@ class LayerVnode(Vnode):
 
     @property
     def v_klist(self) -> Klist | None:
+        """Who watches it."""
         return self.v_lower.v_klist
 
     @v_klist.setter
@@ -71,6 +73,7 @@ class LayerVnode(Vnode):
 
     @property
     def v_lockf(self) -> Lockf | None:
+        """Its advisory locks."""
         return self.v_lower.v_lockf
 
     @v_lockf.setter

@@ -11,7 +11,7 @@ from rumpfs.abi.stat import S_IFCHR, makedev
 from rumpfs.base.clock import now
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
-from rumpfs.dev.etfs import EtfsEntry
+from rumpfs.dev.etfs import EtfsEntry, shown
 from rumpfs.fs.rootfs.etfs import EtfsNode, EtfsReg
 from rumpfs.fs.rootfs.vnops import BLOCK_SIZE, RootfsDir, RootfsNode
 from rumpfs.vfs.cred import ROOT
@@ -85,7 +85,7 @@ class RootfsMount(Mount):
         keys = self._keys()
         key = key.lstrip(b"/")
         if key in keys:
-            raise VfsError(errno.EEXIST, f"etfs key {key!r}")
+            raise VfsError(errno.EEXIST, shown(key))
         vp = keys[key] = EtfsReg(self, entry) if entry.type == "reg" else EtfsNode(self, entry)
         return vp
 
@@ -94,7 +94,7 @@ class RootfsMount(Mount):
         keys = self._keys()
         key = key.lstrip(b"/")
         if key not in keys:
-            raise VfsError(errno.ENOENT, f"etfs key {key!r}")
+            raise VfsError(errno.ENOENT, shown(key))
         del keys[key]
 
     def add_node(self, name: bytes, mode: int, rdev: int) -> None:

@@ -113,7 +113,7 @@ def test_a_new_file_system_is_sound_and_empty(
     tmp_path: Path, size: int, bsize: int, fsize: int, version: int, order: str
 ) -> None:
     image = tmp_path / "img"
-    made = make(image, size, version=version, order=ORDERS[order], bsize=bsize, fsize=fsize)
+    make(image, size, version=version, order=ORDERS[order], bsize=bsize, fsize=fsize)
     found = fsck(image, yes)
     assert (found.kinds, found.result.modified, found.result.clean) == ([], False, True)
     assert Checker(image).complaints == []
@@ -122,7 +122,6 @@ def test_a_new_file_system_is_sound_and_empty(
         va = mp.mnt_root.getattr()
         assert (va.mode & 0o7777, va.nlink, va.mtime) == (0o755, 2, 1_700_000_000)
         st = mp.statvfs()
-        assert st.bfree == made.fs.free_frags - 1  # of the root directory
         assert st.files - st.ffree == 1
 
 
@@ -180,7 +179,7 @@ def test_what_is_told_is_in_the_superblock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "told", "said"),
     [
-        (8 * MIB, {"bsize": 5000}, "5000"),
+        (8 * MIB, {"bsize": 5000, "fsize": 512}, "5000"),
         (8 * MIB, {"bsize": 4096, "fsize": 8192}, "8192"),
         (8 * MIB, {"bsize": 65536, "fsize": 4096}, "4096"),
         (8 * MIB, {"fsize": 700}, "700"),

@@ -1,7 +1,7 @@
 """Power cuts without a log: after each prefix of the writes fsck -p makes the image whole.
 
-What was synced before the cut is intact, and no file shows what another one had. Directories do not move here:
-one that does has two names for a moment, and fsck -p lets that be (pass2.c).
+What was synced before the cut is intact, and no file shows what another one had. Directories do not move
+here: one that does has two names for a moment, and fsck -p lets that be (pass2.c).
 """
 
 from __future__ import annotations

@@ -181,7 +181,9 @@ def _pointers_used(ck: Check, di: Dinode) -> tuple[int, int]:
 
 
 def _check_hash(ck: Check, ino: int, data: bytes) -> None:
-    """Check FreeBSD's hash of an inode."""
+    """Check FreeBSD's hash of an inode, which UFS1 has no room for."""
+    if not ck.fs.ufs2:
+        return
     wrong = wrong_hash(ck.fs, CK_INODE, data, UFS2_DINODE, "di_ckhash")
     if wrong and ck.ask("inode-hash", inode=ino, **wrong):
         ck.put(ino, ck.dinode(ino))

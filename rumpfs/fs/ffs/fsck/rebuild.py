@@ -101,7 +101,7 @@ def _header(fs: Superblock, cgx: int, found: Any, frags: int, cs: Csum, frsum: l
         values |= {name: getattr(found, name) for name in _FREEBSD}
     if fs.old_layout:
         values["cg_time"] = 0
-    values |= _offsets(fs)
+    values |= offsets(fs)
     values |= {
         "cg_magic": CG_MAGIC, "cg_cgx": cgx, "cg_ndblk": frags, "cg_cs": tuple(cs), "cg_frsum": tuple(frsum),
     }  # fmt: skip
@@ -135,7 +135,7 @@ def _cylinders(fs: Superblock, cgx: int, frags: int) -> int:
     return -(-frags // max(1, fs.fs_fpg // cpg))
 
 
-def _offsets(fs: Superblock) -> dict[str, int]:
+def offsets(fs: Superblock) -> dict[str, int]:
     """Return where the maps of a group are."""
     values = {}
     iused = CG.size

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rumpfs.base.errors import Corrupt
 from rumpfs.fs.ffs.fsck.hashes import wrong_hash
+from rumpfs.fs.ffs.fsck.rebuild import offsets
+from rumpfs.ondisk.ufs.cg import CG
 from rumpfs.ondisk.ufs.ckhash import CK_SUPERBLOCK, set_hash
 from rumpfs.ondisk.ufs.fs import (
     FS,
@@ -196,6 +198,11 @@ def open_superblock(disk: Disk, where: str, sblock: int) -> Superblock:
         raise Corrupt(
             f"{where}: superblock at byte {fs.offset}", "fs_size", fs.fs_size,
             f"this is {fs.bytes_needed} bytes, the device has {disk.size}: it has been truncated",
+        )  # fmt: skip
+    if not CG.size <= min(offsets(fs).values()) <= max(offsets(fs).values()) <= fs.fs_cgsize:
+        raise Corrupt(
+            f"{where}: superblock at byte {fs.offset}", "fs_cgsize", fs.fs_cgsize,
+            "the maps of a cylinder group must fit in this many bytes",
         )  # fmt: skip
     return fs
 

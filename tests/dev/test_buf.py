@@ -1,0 +1,84 @@
+"""The buffer cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rumpfs.abi import errno
+from rumpfs.base.errors import VfsError
+from rumpfs.base.memory import Memory
+from rumpfs.dev.buf import BufCache
+from rumpfs.dev.hostfile import HostFile
+from rumpfs.dev.window import Window
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    path = tmp_path / "device"
+    path.write_bytes(b"." * 4096)
+    return path
+
+
+def _cache(path: Path, memory: Memory, readonly: bool = False) -> BufCache:
+    hostfile = HostFile.open(str(path))
+    return BufCache(
+        Window(hostfile, 0, hostfile.size, readonly), memory, lambda error: VfsError(errno.EIO, str(error))
+    )
+
+
+def test_what_is_written_now_is_on_the_device_and_what_is_delayed_after_a_flush(device: Path) -> None:
+    bufs = _cache(device, Memory())
+    now, later = bufs.bread(0, 512), bufs.bread(512, 512)
+    now.data[:4] = later.data[:4] = b"abcd"
+    bufs.bwrite(now, 0, 2)
+    bufs.bdwrite(later, 1, 3)
+    assert device.read_bytes()[:4] == b"ab.."
+    assert device.read_bytes()[512:516] == b"...."
+    assert bufs.bread(512, 512) is later
+    bufs.flush()
+    assert device.read_bytes()[512:516] == b".bc."
+
+
+def test_what_is_delayed_survives_when_memory_runs_out(device: Path) -> None:
+    memory = Memory()
+    bufs = _cache(device, memory)
+    bp = bufs.bread(0, 512)
+    bp.data[:1] = b"x"
+    bufs.bdwrite(bp)
+    assert bufs.reclaim(1 << 30) > 0
+    assert memory.used == 0
+    assert bufs.bread(0, 512) is bp
+    bufs.flush()
+    assert device.read_bytes()[:2] == b"x."
+
+
+def test_a_block_that_is_none_any_more_is_not_written(device: Path) -> None:
+    bufs = _cache(device, Memory())
+    bp = bufs.getblk(1024, 512)
+    assert bp.data == bytes(512)
+    bufs.bdwrite(bp)
+    bufs.binval(1024)
+    bufs.flush()
+    assert device.read_bytes() == b"." * 4096
+
+
+def test_a_block_that_has_become_longer_is_read_again(device: Path) -> None:
+    bufs = _cache(device, Memory())
+    assert len(bufs.bread(0, 512).data) == 512
+    assert len(bufs.bread(0, 1024).data) == 1024
+    assert len(bufs.bread(0, 512).data) == 1024
+
+
+def test_without_memory_nothing_is_kept(device: Path) -> None:
+    bufs = _cache(device, Memory(limit=100))
+    bp = bufs.bread(0, 512)
+    assert bufs.bread(0, 512) is not bp
+
+
+def test_an_error_of_the_host_is_told(device: Path) -> None:
+    bufs = _cache(device, Memory(), readonly=True)
+    with pytest.raises(VfsError) as caught:
+        bufs.bwrite(bufs.bread(0, 512))
+    assert caught.value.errno == errno.EIO
