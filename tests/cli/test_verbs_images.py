@@ -94,10 +94,15 @@ def test_the_findings_as_json(alone: Shell) -> None:
     document = done.json
     facts = {key: document[key] for key in ("image", "checked", "skipped", "clean", "modified", "unresolved")}
     assert facts == {
-        "image": name, "checked": True, "skipped": None, "clean": False, "modified": False, "unresolved": True,
+        "image": name, "checked": True, "skipped": None, "clean": False, "modified": False,
+        "unresolved": True,
     }  # fmt: skip
     system = document["filesystem"]
-    assert (system["format"], system["byte_order"], system["last_mounted_on"]) == ("UFS1", "little-endian", "/mnt")
+    assert (system["format"], system["byte_order"], system["last_mounted_on"]) == (
+        "UFS1",
+        "little-endian",
+        "/mnt",
+    )
     assert (system["files"], system["frags_used"], system["frags_free"]) == (195, 846, 7247)
     first = document["findings"][0]
     assert first == {

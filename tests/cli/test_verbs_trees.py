@@ -40,8 +40,9 @@ def both(shell: Shell, kernel: Client) -> Path:
 
 
 EXPRESSIONS = [
-    "", "-name *.c", "-iname *.c", "-path */b/*", "-type f", "-type d", "-type l", "-type p", "-type f -size 1",
-    "-type f -size +1", "-type f -size -2", "-type f -size +510c", "-type f -size 1k", "-perm 640", "-perm -4000", "-perm /022 -not -type l", "-empty",
+    "", "-name *.c", "-iname *.c", "-path */b/*", "-type f", "-type d", "-type l", "-type p",
+    "-type f -size 1", "-type f -size +1", "-type f -size -2", "-type f -size +510c", "-type f -size 1k",
+    "-perm 640", "-perm -4000", "-perm /022 -not -type l", "-empty",
     "-links 2", "-links +2", "-mtime +1000", "-mtime -1", "-maxdepth 1", "-mindepth 2", "-depth",
     "-type f -size +1", "-name one -o -name *.c", "-not -type d", "-not -name *.c -type f -o -empty",
     "-name none -o -type f -perm 4755", "-xdev", "-maxdepth 2 -mindepth 2 -type d",

@@ -56,7 +56,7 @@ class FfsOps(VfsOps):
         try:
             sblock = _sblock(args.data)
             mp = mount_window(vfs, device.window, devvp.rdev(), args.flags, self, sblock)
-        except VfsError:
+        except BaseException:
             close()
             raise
         mp.um_close = close
@@ -102,7 +102,7 @@ def mount_window(
         replay_finish(mp, inodes)
         if not flags & MNT_RDONLY:
             mp.start_writing(flags)
-    except VfsError:
+    except BaseException:
         mp.release()
         raise
     return mp

@@ -28,7 +28,7 @@ def rotational_tables(fs: Superblock, data: Buffer, record: Any, free: Iterable[
     """
     cylinders, positions = fs.fs_old_cpg, fs.fs_old_nrpos
     totals, blocks = record.cg_old_btotoff, record.cg_old_boff
-    if not fs.old_layout or cylinders <= 0 or positions <= 0 or fs.fs_old_spc <= 0:
+    if not fs.old_layout or cylinders <= 0 or positions <= 0 or min(fs.fs_old_spc, fs.fs_old_nspf) <= 0:
         return data
     if not CG.size <= totals <= totals + 4 * cylinders <= blocks <= len(data) - 2 * cylinders * positions:
         return data
@@ -51,4 +51,5 @@ def _position(fs: Superblock, frag: int) -> int:
         return 0
     track, sector = divmod(frag * fs.fs_old_nspf % fs.fs_old_spc, record.fs_old_nsect)
     turned = track * record.fs_old_trackskew + sector * record.fs_old_interleave
-    return int(turned % record.fs_old_nsect * fs.fs_old_nrpos // record.fs_old_npsect)
+    position = turned % record.fs_old_nsect * fs.fs_old_nrpos // record.fs_old_npsect
+    return int(min(position, fs.fs_old_nrpos - 1))

@@ -84,6 +84,8 @@ def fsck_ffs_said(name: str, what: str = "fsck") -> list[str]:
     lines = [line.rstrip() for line in path.read_text().splitlines()[1:]]
     ignored = ("** Swapped", "*****")
     said = [
-        line for line in lines if line and not line.startswith(ignored) and not line.endswith(("? no", "? yes"))
+        line
+        for line in lines
+        if line and not line.startswith(ignored) and not line.endswith(("? no", "? yes"))
     ]
     return without_times(name, said)

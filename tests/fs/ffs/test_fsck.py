@@ -129,7 +129,9 @@ def _entries(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return entries by path, without the times of what a repair writes to."""
     changed = {"/": ("mtime", "mtime_nsec"), "/lost+found": ("mtime", "mtime_nsec", "birthtime")}
     return {
-        entry["path"]: {key: value for key, value in entry.items() if key not in changed.get(entry["path"], ())}
+        entry["path"]: {
+            key: value for key, value in entry.items() if key not in changed.get(entry["path"], ())
+        }
         for entry in entries
     }
 

@@ -1,4 +1,4 @@
-"""What a crash does not leave behind: every kind of damage is found, told and repaired; wrecks end in an error."""
+"""Damage that no crash leaves behind is found, told and repaired; wrecks end in an error."""
 
 from __future__ import annotations
 
@@ -244,6 +244,19 @@ def test_noise_ends_in_findings_or_in_an_error(version: int, order: str, tmp_pat
             assert fsck(image).kinds == []
         except (DiskError, NoRoot):
             continue
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"fs_old_postblformat": -1, "fs_old_flags": 0}, {"fs_contigsumsize": 30000}, {"fs_old_cpg": 1 << 20}],
+)
+def test_groups_of_another_layout_are_refused(fields: dict[str, int], tmp_path: Path) -> None:
+    image = tmp_path / "img"
+    make(image, 2 * MIB)
+    with Editor(image) as editor:
+        editor.superblock(**fields)
+    with pytest.raises(DiskError, match="cylinder group"):
+        fsck(image, yes)
 
 
 @pytest.mark.parametrize("size", [0, 1, 8192, 9000, 20000, 100_000, MIB])

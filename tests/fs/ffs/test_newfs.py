@@ -34,7 +34,8 @@ OPTIONS = {"-b": "bsize", "-f": "fsize", "-i": "density", "-n": "inodes"}
 
 #: What a kernel changes in a superblock when it mounts and writes.
 CHANGES = {
-    "fs_old_time", "fs_time", "fs_id", "fs_fsmnt", "fs_cgrotor", "fs_swuid", "fs_clean", "fs_fmod", "fs_flags",
+    "fs_old_time", "fs_time", "fs_id", "fs_fsmnt", "fs_cgrotor", "fs_swuid", "fs_clean", "fs_fmod",
+    "fs_flags",
     "fs_cstotal", "fs_old_cstotal", "fs_csp", "fs_maxcluster", "fs_active", "fs_contigdirs", "fs_ocsp",
     "fs_journal_version", "fs_journal_location", "fs_journal_reserved", "fs_journal_flags",
     "fs_journallocs", "fs_quota_magic", "fs_quota_flags", "fs_quotafile", "fs_volname", "fs_pendingblocks",
@@ -169,7 +170,14 @@ def test_the_same_options_make_the_same_image(tmp_path: Path) -> None:
 
 def test_what_is_told_is_in_the_superblock(tmp_path: Path) -> None:
     image = tmp_path / "img"
-    told = {"minfree": 9, "optim": FS_OPTSPACE, "maxcontig": 4, "maxbpg": 77, "avgfilesize": 1000, "avgfpdir": 9}
+    told = {
+        "minfree": 9,
+        "optim": FS_OPTSPACE,
+        "maxcontig": 4,
+        "maxbpg": 77,
+        "avgfilesize": 1000,
+        "avgfpdir": 9,
+    }
     made = make(image, 8 * MIB, volname=b"label", **told)
     fs: Superblock = made.fs
     assert {name: getattr(fs, f"fs_{name}") for name in told} == told

@@ -15,10 +15,17 @@ class Device(Protocol):
     """What is used of a `Window`."""
 
     @property
-    def size(self) -> int: ...
-    def pread(self, nbytes: int, offset: int) -> bytes: ...
-    def pwrite(self, data: bytes, offset: int) -> int: ...
-    def fsync(self) -> None: ...
+    def size(self) -> int:
+        """Bytes of it."""
+
+    def pread(self, nbytes: int, offset: int) -> bytes:
+        """Return bytes, fewer at the end."""
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        """Write bytes; return how many."""
+
+    def fsync(self) -> None:
+        """Wait until all is on the disk."""
 
 
 class Disk:

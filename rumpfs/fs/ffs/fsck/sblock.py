@@ -199,6 +199,11 @@ def open_superblock(disk: Disk, where: str, sblock: int) -> Superblock:
             f"{where}: superblock at byte {fs.offset}", "fs_size", fs.fs_size,
             f"this is {fs.bytes_needed} bytes, the device has {disk.size}: it has been truncated",
         )  # fmt: skip
+    if fs.old_layout and fs.fs_old_postblformat == FS_42POSTBLFMT:
+        raise Corrupt(
+            f"{where}: superblock at byte {fs.offset}", "fs_old_postblformat", FS_42POSTBLFMT,
+            "file systems with the cylinder groups of 4.2BSD are read, and cannot be checked",
+        )  # fmt: skip
     if not CG.size <= min(offsets(fs).values()) <= max(offsets(fs).values()) <= fs.fs_cgsize:
         raise Corrupt(
             f"{where}: superblock at byte {fs.offset}", "fs_cgsize", fs.fs_cgsize,
