@@ -112,7 +112,7 @@ OPTIONS: Final[Mapping[str, _Option]] = {
     "default_permissions": _Option("the host checks permissions; it always does"),
     "sync": _Option("writes go to the disk at once"),
     "noatime": _Option("reading does not change times"),
-    "log": _Option("changes go through a log (WAPBL)"),
+    "log": _Option("a log (WAPBL); an FFS is written without one so far, with a warning"),
     "replay": _Option("auto; force: do without a log that is damaged", _one_of("auto", "force")),
     "force": _Option("mount in spite of a damaged log or check hash"),
     "max_read": _Option("ignored", _size),

@@ -4,8 +4,10 @@ UFS1 keeps them in backing files, which have to be started: by mounting with MNT
 
 UFS2 keeps them with the inode. They are read also under the plain magic: FreeBSD writes them under it, and a
 NetBSD that knows nothing of them writes none, so there is nothing to mistake. NetBSD writes them only under
-the magic of UFS2EA, because an fsck_ffs without them takes their blocks for damage: changing them is
-EOPNOTSUPP under the plain magic, and EROFS otherwise, as long as an FFS is mounted read-only.
+the magic of UFS2EA, because an fsck_ffs without them takes their blocks for damage.
+
+Attributes are read and not changed: that is EROFS on a read-only mount, and EOPNOTSUPP on one for writing as
+well as under the plain magic of UFS2.
 
 An attribute that is not there is ENODATA: UFS1's recorded answer, and the one that setxattr's flags go by.
 """
@@ -23,7 +25,7 @@ from rumpfs.abi.extattr import (
     UFS_EXTATTR_CMD_DISABLE,
     UFS_EXTATTR_CMD_ENABLE,
 )
-from rumpfs.abi.mount import MNT_EXTATTR
+from rumpfs.abi.mount import MNT_EXTATTR, MNT_RDONLY
 from rumpfs.base.copy import COPYIN_MAX, Buffer
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.fs.ffs.lookup import DirDamage, read_entries
@@ -104,6 +106,12 @@ class Extattrs:
         return flags
 
 
+def _refuse_change(mp: FfsMount) -> NoReturn:
+    if mp.mnt_flag & MNT_RDONLY:
+        raise VfsError(errno.EROFS)
+    eopnotsupp("extended attributes of an FFS can be read, not changed")
+
+
 class InodeExtattrs(Extattrs):
     """The attributes of UFS2, which are with the inodes. Those of the inode that was asked last are kept."""
 
@@ -131,7 +139,9 @@ class InodeExtattrs(Extattrs):
     def change(self, name: bytes) -> NoReturn:
         if self._mp.um_fs.fs_magic != FS_UFS2EA_MAGIC:
             eopnotsupp("NetBSD changes extended attributes only in a UFS2 made for them (newfs -O 2ea)")
-        raise VfsError(errno.EROFS if name else errno.EINVAL)
+        if not name:
+            raise VfsError(errno.EINVAL)
+        _refuse_change(self._mp)
 
     def _load(self, ip: Inode) -> None:
         """Read the area of an inode, as far as it can be read."""
@@ -214,7 +224,7 @@ class FileExtattrs(Extattrs):
 
     def change(self, name: bytes) -> NoReturn:
         self._started()
-        raise VfsError(errno.EROFS)
+        _refuse_change(self._mp)
 
     def extattrctl(
         self, cmd: int, vp: Vnode | None, attrnamespace: int, name: bytes | None, cred: Cred

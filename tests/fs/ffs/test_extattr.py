@@ -31,8 +31,11 @@ from rumpfs.abi.extattr import (
     UFS_EXTATTR_CMD_DISABLE,
     UFS_EXTATTR_CMD_ENABLE,
 )
+from rumpfs.abi.fcntl import O_CREAT, O_RDWR
 from rumpfs.abi.mount import MNT_EXTATTR, MNT_RDONLY
 from rumpfs.base.errors import VfsError
+from rumpfs.dev.hostfile import HostFile
+from rumpfs.dev.window import Window
 from rumpfs.fs.ffs.ufsmount import FfsMount
 from rumpfs.ondisk.ufs.fs import FS_UFS2EA_MAGIC
 from rumpfs.vfs.cred import ROOT, Cred
@@ -40,6 +43,7 @@ from rumpfs.vfs.vnode import Vnode
 from tests.fs.ffs.editor import Editor
 from tests.fs.ffs.harness import mounted, resolve
 from tests.images_util import freebsd_image, freebsd_images, makefs, manifest, netbsd_image, scratch_copy
+from tests.kern.incore import Machine
 
 USER, SYSTEM = EXTATTR_NAMESPACE_USER, EXTATTR_NAMESPACE_SYSTEM
 NAMESPACES = {"user": USER, "system": SYSTEM, 1: USER, 2: SYSTEM}
@@ -456,3 +460,19 @@ def test_attributes_after_a_forced_unmount(named: tuple[str, bytes]) -> None:
     with mounted(netbsd_image("extattr-v1le"), flags=STARTED) as mp:
         vp = resolve(mp, named[0])
     assert failure(lambda: vp.getextattr(USER, b"mime", ROOT)) in (EIO, EOPNOTSUPP)
+
+
+def test_attributes_are_not_changed_on_a_mount_for_writing(tmp_path: Path) -> None:
+    """What cannot be kept is refused as not supported: the mount is not read-only."""
+    image = tmp_path / "fs.img"
+    image.write_bytes(netbsd_image("extattr-v1le").read_bytes())
+    machine = Machine()
+    hostfile = HostFile.open(str(image), readonly=False)
+    machine.kernel.etfs_register(b"/dev/dk", Window(hostfile, 0, hostfile.size, False), "blk")
+    p = machine.process()
+    p.call("mkdir", b"/m", 0o755)
+    p.mount_ffs(b"/m", b"/dev/dk", MNT_EXTATTR)
+    fd = p.call("open", b"/m/new", O_CREAT | O_RDWR, 0o644)
+    p.call("close", fd)
+    assert p.error("extattr_set_file", b"/m/new", 1, b"test\0", b"value", 5) == "EOPNOTSUPP"
+    p.call("unmount", b"/m", 0)
