@@ -22,17 +22,16 @@ def why_not() -> str | None:
         return "the Python package pyfuse3 is not installed (make setup builds it)"
     if not os.path.exists("/dev/fuse"):
         return "there is no /dev/fuse (modprobe fuse)"
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/fuse cannot be opened: {error.strerror}"
     if os.geteuid():
         helper = shutil.which("fusermount3")
         if helper is None:
             return "fusermount3 is not installed (Debian package fuse3; make setup installs it)"
         if not os.stat(helper).st_mode & stat.S_ISUID:
             return f"{helper} is not set-user-ID, so only root can mount"
-        return None
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError as error:
-        return f"/dev/fuse cannot be opened: {error.strerror}"
     return None
 
 
