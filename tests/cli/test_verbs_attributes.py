@@ -37,6 +37,7 @@ def both(shell: Shell, kernel: Client) -> Path:
     return shell.cwd
 
 
+@pytest.mark.root  # others cannot see what is below a directory that they have closed to themselves
 @pytest.mark.parametrize("mode", MODES)
 def test_chmod_understands_what_the_hosts_does(shell: Shell, kernel: Client, both: Path, mode: str) -> None:
     names = ("f", "d", "d/sub/y")

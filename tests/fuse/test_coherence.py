@@ -54,6 +54,8 @@ def write(client: Client, path: str, data: bytes, mode: str = "wb") -> None:
 
 def test_what_is_written_on_one_side_is_read_on_the_other(both: tuple[Client, Path]) -> None:
     client, mnt = both
+    write(client, "/t/f", b"")
+    client.chown("/t/f", os.geteuid(), -1)
     for number in range(50):
         data = b"%d" % number * (number * 1000 + 1)
         write(client, "/t/f", data)

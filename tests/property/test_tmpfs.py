@@ -1,4 +1,7 @@
-"""A served tmpfs in step with a model of a file system, and with the tmpfs of this machine."""
+"""A served tmpfs in step with a model of a file system, and with the tmpfs of this machine.
+
+As root: permissions are no part of it.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from tests.property.model import Model
 from tests.property.subjects import Host, Remote, empty
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.root
+
 RUNS = settings(
     settings.default, max_examples=max(100, settings.default.max_examples), stateful_step_count=60
 )
@@ -35,13 +40,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def remote(served: Served) -> Iterator[Callable[[], Remote]]:
     """A function that returns a Remote on an empty directory of a tmpfs."""
-    uid = os.geteuid()
     with Client(served.url) as root, Client(served.url) as client:
         root.mkdir("/t")
-        root.mount("tmpfs", None, "/t", options={"mode": 0o755, "uid": uid})
+        root.mount("tmpfs", None, "/t", options={"mode": 0o755})
         client.sys.umask(0)
-        if uid:
-            client.sys.setuid(uid)
         numbers = count()
 
         def fresh() -> Remote:
@@ -56,9 +58,6 @@ def remote(served: Served) -> Iterator[Callable[[], Remote]]:
 
 
 def test_in_step_with_the_model(remote: Callable[[], Remote]) -> None:
-    if os.geteuid():
-        pytest.skip("the model knows no permissions, and needs root for the comparison")
-
     class Machine(InStep):
         def subjects(self) -> tuple[Any, Any]:
             return Model(), remote()
