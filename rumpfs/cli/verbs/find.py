@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from rumpfs.cli import listing
 from rumpfs.cli.places import printable
-from rumpfs.cli.tool import Parser, Tool, json_text
+from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_text
 from rumpfs.cli.verbs.du import depth
 from rumpfs.cli.walk import Visit, visit, walk
 from rumpfs.client.records import TYPE_NAMES
@@ -202,8 +202,6 @@ def _not(test: Test) -> Test:
 
 def run(tool: Tool, args: Namespace) -> None:
     """Show what matches below what the command line names."""
-    from rumpfs.cli.tool import USAGE, Failure
-
     try:
         matches = _expression(args.expression)
     except ValueError as error:
