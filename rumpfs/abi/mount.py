@@ -86,9 +86,12 @@ EXPORT_ARGS30_SIZE: Final = 128
 
 #: struct ufs_args: fspec
 UFS_ARGS: Final = struct.Struct("<Q")
-#: ufs_args, and what may follow it here: a magic, and the superblock's sector of 512 bytes (as fsck_ffs -b)
-UFS_ARGS_SBLOCK: Final = struct.Struct("<Q8sQ")
-UFS_SBLOCK_MAGIC: Final = b"sblock=\0"
+#: What may follow ufs_args here, any number of times: a name and a number. `sblock`: the superblock's sector
+#: of 512 bytes (as fsck_ffs -b); `replay`: what becomes of a log that is not empty
+UFS_VALUE: Final = struct.Struct("<8sQ")
+UFS_VALUES: Final = {"sblock": b"sblock=\0", "replay": b"replay=\0"}
+#: replay: into memory, or in place where that may be written; not at all; the mount fails
+UFS_REPLAY_AUTO, UFS_REPLAY_IGNORE, UFS_REPLAY_REFUSE = range(3)
 #: struct tmpfs_args: version nodes_max size_max root_uid root_gid root_mode
 TMPFS_ARGS: Final = struct.Struct("<i4xqQIII4x")
 TMPFS_ARGS_VERSION: Final = 1

@@ -1,17 +1,18 @@
-"""Addresses of files: on the host, or in a server; and of images.
+"""Addresses of files: on the host, in an image, or in a server; and of images and servers.
 
-=========================  =================================================================
-`path`                     a path without ``:/`` in it is the host's
-`:/path`                   in the server that RUMP_SERVER names
-`unix://sock:/path`        in the server at unix://sock (unix:///tmp/sock: with an absolute path)
-`tcp://host:port:/path`    in the server at tcp://host:port
-`unix://sock`              a server as a whole
-=========================  =================================================================
+==========================  =================================================================
+`path`                      a path without ``:/`` in it is the host's
+`IMAGE[:PART][@OFFSET]:/p`  inside an image of the host
+`:/path`                    in the server that RUMP_SERVER names
+`unix://sock:/path`         in the server at unix://sock (unix:///tmp/sock: with an absolute path)
+`tcp://host:port:/path`     in the server at tcp://host:port
+`unix://sock`               a server as a whole
+==========================  =================================================================
 
-The url ends at the last ``:/`` behind the scheme.
+The url, and the image, end at the last ``:/``; behind the scheme of a url.
 
-An image as a whole is `IMAGE[:PART][@OFFSET]`: PART is a letter of a disklabel (``a``), the number of a
-partition (``2``) or both (``s2a``), OFFSET the byte at which the disk begins (``1m``).
+Of an image, PART is a letter of a disklabel (``a``), the number of a partition (``2``) or both (``s2a``),
+OFFSET the byte at which the disk begins (``1m``).
 """
 
 from __future__ import annotations
@@ -58,6 +59,19 @@ class ImageAddress(NamedTuple):
     offset: int
 
 
+class ImagePath(NamedTuple):
+    """A path in an image; `text` is the image as it was written."""
+
+    image: ImageAddress
+    text: str
+    path: bytes
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the path in the address."""
+        return f"{self.text}:"
+
+
 _IMAGE: Final = re.compile(
     r"(?P<path>.+?)(?::(?P<part>[a-z]|s?\d+[a-z]?))?(?:@(?P<offset>\d\w*))?", re.DOTALL
 )
@@ -85,7 +99,7 @@ def parse_image(text: str) -> ImageAddress:
         raise AddressError(f"{text}: {error}") from error
 
 
-def parse(text: str) -> HostAddress | ServerAddress:
+def parse(text: str) -> HostAddress | ServerAddress | ImagePath:
     """Parse an address.
 
     Errors:
@@ -98,11 +112,9 @@ def parse(text: str) -> HostAddress | ServerAddress:
     scheme, separator, rest = text.partition("://")
     if separator and "/" not in scheme:
         return _server(text, scheme, rest)
-    if ":/" in text:
-        raise AddressError(
-            f"{text}: paths inside an image need a server: rump_allserver "
-            f"-d key=/dev/dk,hostpath={text.partition(':')[0]},size=host unix://sock, then rumpfs mount"
-        )
+    image, separator, path = text.rpartition(":/")
+    if separator:
+        return ImagePath(parse_image(image), image, os.fsencode(f"/{path}"))
     if not text:
         raise AddressError("an empty path is no address")
     return HostAddress(os.fsencode(text))

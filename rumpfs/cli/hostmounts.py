@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 _MOUNTINFO: Final = "/proc/self/mountinfo"
 #: KiB; the host's own 128 make a request of each 128 KiB of a file
 READ_AHEAD_KB: Final = 1024
+#: what a mount answers whose server is gone, or just went
+_DEAD: Final = (errno.ENOTCONN, errno.ECONNABORTED)
 _ucred: Final = struct.Struct("3i")
 #: longest message that a process leaves
 _MESSAGE_MAX: Final = 4096
@@ -74,7 +76,7 @@ def check(mountpoint: str, force: bool) -> str:
     try:
         facts = os.stat(mountpoint)
     except OSError as error:
-        if error.errno != errno.ENOTCONN:
+        if error.errno not in _DEAD:
             raise HostMountError(f"{mountpoint}: {error.strerror}") from error
         if not force:
             raise HostMountError(
@@ -145,12 +147,13 @@ class Presence:
 # --- the end ----------------------------------------------------------------------------------------------
 
 
-def unmount(path: str, force: bool) -> None:
+def unmount(path: str, force: bool, lazy: bool = False) -> None:
     """Unmount, and return when the server has flushed and closed everything and is gone.
 
     Args:
         path: the mount point.
         force: end the server even if files are in use.
+        lazy: do not wait: files in use stay so, and the server goes when nobody uses them any more.
 
     Errors:
         HostMountError.
@@ -161,6 +164,9 @@ def unmount(path: str, force: bool) -> None:
         raise HostMountError(f"{path}: nothing is mounted there")
     if mount.fstype != "fuse.rumpfs":
         raise HostMountError(f"{path}: that is a {mount.fstype}, not a mount of rumpfs")
+    if lazy and not force:
+        _unmount(mountpoint, lazy=True)
+        return
     with socket.socket(socket.AF_UNIX) as server:
         pid = _server(server, mount)
         if force and pid:
@@ -200,7 +206,7 @@ def _unmount(mountpoint: str, lazy: bool) -> None:
     import subprocess  # which takes longer to import than all of this
 
     if os.geteuid() == 0:
-        command = ["umount", *(["-l"] if lazy else []), mountpoint]
+        command = ["umount", "-i", *(["-l"] if lazy else []), mountpoint]  # not by way of our own helper
     else:
         command = ["fusermount3", "-u", *(["-z"] if lazy else []), mountpoint]
     try:

@@ -31,6 +31,7 @@ from rumpfs.kern.local import Local
 from rumpfs.kern.sys_mount import sys_mount
 from rumpfs.ondisk.disklabel import FS_BSDFFS
 from rumpfs.ondisk.labelscan import find_label
+from rumpfs.server import notify
 from rumpfs.server.daemonize import Daemon, daemonize_begin
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def mount(job: Job) -> int:
     presence = Presence(mountpoint)
     gc.freeze()
     gc.set_threshold(_GARBAGE)
-    trio.run(_serve, face, daemon, job.prog)
+    trio.run(_serve, face, daemon, job)
+    notify.stopping(f"writing to {job.source}")
     face.close()
     failure = _halt(kernel)
     presence.close(failure)
@@ -305,13 +307,14 @@ class ServerFace:
 # --- serving ----------------------------------------------------------------------------------------------
 
 
-async def _serve(face: Face, daemon: Daemon | None, prog: str) -> None:
+async def _serve(face: Face, daemon: Daemon | None, job: Job) -> None:
     """Serve until it is unmounted, or a signal comes; let the process in the foreground go at the start."""
 
     def started() -> None:
+        notify.ready(f"{job.source} on {face.mountpoint}")
         if daemon is not None:
             os.chdir("/")
-            _log_to_syslog(prog)
+            _log_to_syslog(job.prog)
             daemon.done()
 
     with trio.open_signal_receiver(*_SIGNALS) as signals:

@@ -112,6 +112,7 @@ OPTIONS: Final[Mapping[str, _Option]] = {
     "default_permissions": _Option("the host checks permissions; it always does"),
     "sync": _Option("writes go to the disk at once"),
     "noatime": _Option("reading does not change times"),
+    "noexec": _Option("programs there cannot be run"),
     "log": _Option("a log (WAPBL); an FFS is written without one so far, with a warning"),
     "replay": _Option("auto; force: do without a log that is damaged", _one_of("auto", "force")),
     "force": _Option("mount in spite of a damaged log or check hash"),
@@ -121,11 +122,13 @@ OPTIONS: Final[Mapping[str, _Option]] = {
 #: options -> flags for the kernel
 _FLAGS: Final = {"sync": MNT_SYNCHRONOUS, "noatime": MNT_NOATIME, "log": MNT_LOG, "force": MNT_FORCE}
 #: words for the host's mount
-_HOST: Final = ("allow_other", "sync", "noatime")
+_HOST: Final = ("allow_other", "sync", "noatime", "noexec")
+#: words that take back what another has said
+_OPPOSITES: Final = {"async": "sync", "atime": "noatime", "exec": "noexec"}
 #: what mount(8), fstab(5) and systemd.mount(5) add
 IGNORED: Final = frozenset((
     "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "fail", "_netdev", "defaults",
-    "dev", "nodev", "exec", "noexec", "suid", "nosuid", "atime", "relatime", "norelatime", "strictatime",
+    "dev", "nodev", "exec", "suid", "nosuid", "atime", "relatime", "norelatime", "strictatime",
     "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "async", "dirsync", "mand", "nomand",
     "iversion", "noiversion", "silent", "loud", "loop", "nolock", "auto_unmount",
 ))  # fmt: skip
@@ -147,6 +150,7 @@ def parse(words: Iterable[str]) -> MountOptions:
         found = OPTIONS.get(name)
         if found is None or bool(equals) != (found.value is not None):
             if option in IGNORED or (name.startswith(_IGNORED_VALUES) and (equals or name[1:2] == "-")):
+                _unset(options, _OPPOSITES.get(option, ""))
                 continue
             raise OptionError(_unknown(option, name, found))
         if found.value is None:
@@ -167,6 +171,11 @@ def _set(options: MountOptions, name: str) -> None:
     options.flags |= _FLAGS.get(name, 0)
     if name in _HOST:
         options.host.add(name)
+
+
+def _unset(options: MountOptions, name: str) -> None:
+    options.flags &= ~_FLAGS.get(name, 0)
+    options.host.discard(name)
 
 
 def _unknown(option: str, name: str, found: _Option | None) -> str:

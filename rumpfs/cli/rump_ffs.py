@@ -35,15 +35,26 @@ options of -o, with commas between them:
 """
 
 
+#: program -> file system, what the source is called, what it is, examples
+_PROGRAMS: Final = {
+    "rump_ffs": (
+        "ffs",
+        "IMAGE",
+        "image of a disk, or a part of one: IMAGE:a, IMAGE:2, IMAGE:s2a, IMAGE@OFFSET",
+        _FFS_EXAMPLES,
+    ),
+    "rump_tmpfs": ("tmpfs", "tmpfs", "any word, which /proc/mounts shows", _TMPFS_EXAMPLES),
+}
+
+
 def main() -> int:
     """Run rump_ffs."""
-    what = "image of a disk, or a part of one: IMAGE:a, IMAGE:2, IMAGE:s2a, IMAGE@OFFSET"
-    return _run("rump_ffs", "ffs", "IMAGE", what, _FFS_EXAMPLES)
+    return _run("rump_ffs")
 
 
 def main_tmpfs() -> int:
     """Run rump_tmpfs."""
-    return _run("rump_tmpfs", "tmpfs", "tmpfs", "any word, which /proc/mounts shows", _TMPFS_EXAMPLES)
+    return _run("rump_tmpfs")
 
 
 def add_mount_options(parser: Parser) -> None:
@@ -52,14 +63,20 @@ def add_mount_options(parser: Parser) -> None:
     parser.flag("--force", "force", "on the host: clear a mount there that has lost its server")
 
 
-def _run(prog: str, fstype: str, source: str, what: str, examples: str) -> int:
-    parser = Parser(prog, f"Mount a {fstype} on the host.", examples.format(options=help_lines()))
-    add = parser.add_argument
+def parser(prog: str) -> Parser:
+    """Return the parser of rump_ffs or rump_tmpfs."""
+    fstype, source, what, examples = _PROGRAMS[prog]
+    made = Parser(prog, f"Mount a {fstype} on the host.", examples.format(options=help_lines()))
+    add = made.add_argument
     add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="see below")
-    add_mount_options(parser)
+    add_mount_options(made)
     add("source", metavar=source, help=what)
     add("mountpoint", metavar="MOUNTPOINT", help="a directory of the host")
-    return start(prog, fstype, parser.parse_args())
+    return made
+
+
+def _run(prog: str) -> int:
+    return start(prog, _PROGRAMS[prog][0], parser(prog).parse_args())
 
 
 def start(prog: str, fstype: str, args: Namespace) -> int:

@@ -12,7 +12,7 @@ from rumpfs.cli.stdout import show
 
 _FLAGS: Final = {"d": RB_DUMP, "h": RB_HALT, "n": RB_NOSYNC}
 
-_HELP: Final = """\
+HELP: Final = """\
 usage: rump.halt [-dhn]
 
 Halt the rump kernel that RUMP_SERVER names: it writes everything to its disks and unmounts them, and
@@ -48,7 +48,7 @@ def main() -> int:
     name = os.path.basename(sys.argv[0]) or "rump.halt"
     words = sys.argv[1:]
     if "--help" in words:
-        return show(name, _HELP)
+        return show(name, HELP)
     if "--version" in words:
         return show(name, f"rump.halt (rumpfs) {__version__}\n")
     howto = _howto(words)

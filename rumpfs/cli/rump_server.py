@@ -84,6 +84,7 @@ def _serve(options: Options, components: Sequence[Component], trace: LineFile | 
     import trio
 
     from rumpfs.cli.boot import StartError
+    from rumpfs.server import notify
     from rumpfs.server.daemonize import daemonize_begin
 
     daemon = None
@@ -103,6 +104,7 @@ def _serve(options: Options, components: Sequence[Component], trace: LineFile | 
         if daemon is not None:
             daemon.done(error.status)
         return 1
+    notify.ready(f"serving {options.url}")
     if daemon is not None:
         daemon.done()
     gc.freeze()

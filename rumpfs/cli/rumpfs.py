@@ -1,4 +1,4 @@
-"""rumpfs: work with the files of a rump kernel. The table of verbs, and what every verb has in common."""
+"""rumpfs: work with the files of images and of rump kernels. The table of verbs, and what every verb has in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rumpfs import __version__
 from rumpfs.cli.stdout import finish, lost, show
 
 if TYPE_CHECKING:
-    from rumpfs.cli.tool import Tool
+    from rumpfs.cli.tool import Parser, Tool
 
 #: verb -> what it does; the module rumpfs.cli.verbs.<verb> does it
 VERBS: Final = {
@@ -40,9 +40,10 @@ VERBS: Final = {
     "fsck": "check and repair the file system of an image",
     "newfs": "make a file system in an image",
     "dumpfs": "show the superblock and the cylinder groups of an image",
+    "completion": "print what completes command lines in a shell",
 }
 #: verbs whose words end in -- and a command of the host
-COMMANDS: Final = ("trace",)
+COMMANDS: Final = ("trace", "completion")
 #: verbs in which -h means something else than --help
 HUMAN: Final = ("df", "du", "quota", "chmod", "chown", "chflags", "touch", "newfs")
 
@@ -51,14 +52,17 @@ _USAGE: Final = "usage: rumpfs VERB [OPTIONS] [ADDRESS ...]"
 _HELP: Final = """\
 {usage}
 
-Work with the files of a rump kernel that a rump_server runs.
+Work with the files of BSD disk images, and of rump kernels that rump_server runs.
 
 verbs:
 {verbs}
-  help      print this, the help of a verb, or with `help json` what --json prints
+  help        print this, the help of a verb, or with `help json` what --json prints
 
 addresses:
   path                   a path of the host
+  disk.img:/path         in the file system of an image, without a server
+  disk.img:a:/path       in partition a of its disklabel; 2 is the second one of its MBR or GPT, s2a both
+  disk.img@1m:/path      in a file system, or with a partition a disk, that begins 1 MiB into the image
   :/path                 in the server that the environment variable RUMP_SERVER names
   unix://sock:/path      in the server at unix://sock (unix:///tmp/sock: an absolute path)
   tcp://host:port:/path  in the server at tcp://host:port
@@ -70,12 +74,14 @@ options:
 Exit status: 0 when all went well, 1 when something failed, 2 when the command line is wrong.
 
 examples:
+  rumpfs ls -l disk.img:a:/etc
+  rumpfs cp -rp disk.img:a:/etc copy-of-etc
+
   rump_allserver -d key=/dev/dk,hostpath=disk.img,size=host unix://sock
   export RUMP_SERVER=unix://sock
   rumpfs mkdir :/mnt
   rumpfs mount -t ffs -o ro /dev/dk :/mnt
   rumpfs ls -l :/mnt
-  rumpfs cp -r :/mnt/etc copy-of-etc
   rumpfs umount :/mnt
 """
 
@@ -139,7 +145,7 @@ dumpfs       image format byte_order location (in bytes) old_layout warnings
 
 
 def _help_text() -> str:
-    verbs = "\n".join(f"  {verb:8}  {summary}" for verb, summary in VERBS.items())
+    verbs = "\n".join(f"  {verb:10}  {summary}" for verb, summary in VERBS.items())
     return _HELP.format(usage=_USAGE, verbs=verbs)
 
 
@@ -208,6 +214,21 @@ def _verb(verb: str, words: list[str]) -> int:
     return tool.status
 
 
+def verb_parser(verb: str, name: str = "rumpfs") -> Parser:
+    """Return the parser of a verb.
+
+    Args:
+        name: how its messages begin.
+    """
+    from rumpfs.cli.tool import Parser
+
+    module = import_module(f"rumpfs.cli.verbs.{verb}")
+    summary = VERBS[verb]
+    parser = Parser(name, summary[0].upper() + summary[1:] + ".", module.EXAMPLES, verb in HUMAN)
+    module.arguments(parser)
+    return parser
+
+
 def run_verb(tool: Tool, verb: str, words: list[str]) -> None:
     """Run a verb; `tool.status` says how it went.
 
@@ -220,12 +241,11 @@ def run_verb(tool: Tool, verb: str, words: list[str]) -> None:
     """
     from argparse import Namespace
 
-    from rumpfs.cli.tool import Failure, Parser
+    from rumpfs.cli.tool import Failure
 
     module = import_module(f"rumpfs.cli.verbs.{verb}")
-    summary = VERBS[verb]
-    parser = Parser(tool.name, summary[0].upper() + summary[1:] + ".", module.EXAMPLES, verb in HUMAN)
-    module.arguments(parser)
+    tool.writes = getattr(module, "WRITES", False)
+    parser = verb_parser(verb, tool.name)
     end = words.index("--") if verb in COMMANDS and "--" in words else len(words)
     # After -- all words are operands, which argparse knows only where options do not stand between them.
     parse = parser.parse_args if "--" in words[:end] else parser.parse_intermixed_args

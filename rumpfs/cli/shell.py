@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from rumpfs.abi.stat import S_IFDIR
 from rumpfs.cli import hostcommand
-from rumpfs.cli.address import SCHEMES, HostAddress, ServerAddress
+from rumpfs.cli.address import HostAddress, ImagePath, SCHEMES, ServerAddress
 from rumpfs.cli.places import HostFiles, Place, ServerFiles, printable
 from rumpfs.cli.rumpfs import COMMANDS, VERBS, run_verb
 from rumpfs.cli.shwords import Word, split
@@ -107,7 +107,7 @@ class Shell(Tool):
                 self.cwd = b"/"
         return client
 
-    def parse(self, text: str) -> HostAddress | ServerAddress:
+    def parse(self, text: str) -> HostAddress | ServerAddress | ImagePath:
         if not text or text == ":" or text.startswith(_ADDRESSES):
             return super().parse(text)
         self.client(None)  # a new connection may not find the working directory any more

@@ -7,18 +7,22 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from rumpfs import __version__
 from rumpfs.abi import errno
 from rumpfs.base.copy import Buffer
 from rumpfs.cli import address
-from rumpfs.cli.address import AddressError, HostAddress, ServerAddress
+from rumpfs.cli.address import AddressError, HostAddress, ImagePath, ServerAddress, parse_image
 from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
 from rumpfs.cli.stdout import show
 from rumpfs.client.errors import ConnectionLost, RumpError
 from rumpfs.client.raw import RUMP_SERVER, server_url
 from rumpfs.sysproxy.url import UrlError
+
+if TYPE_CHECKING:
+    from rumpfs.cli.address import ImageAddress
+    from rumpfs.cli.images.local import ImageFiles
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -117,36 +121,50 @@ class Tool:
     Attributes:
         here: the address of the directory that verbs work in when none is named.
         status: exit status.
+        writes: images are opened for writing.
     """
 
     here = ":/"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, writes: bool = False) -> None:
         self.name = name
         self.status = 0
+        self.writes = writes
         self._clients: dict[str, ServerFiles] = {}
+        self._images: dict[ImageAddress, ImageFiles] = {}
 
-    # --- servers ----------------------------------------------------------------------------------
+    # --- places -----------------------------------------------------------------------------------
 
-    def place(self, text: str) -> Place[Files]:
-        """Return the place that an address means, on the host or in a server."""
+    def place(self, text: str, writes: bool | None = None) -> Place[Files]:
+        """Return the place that an address means, on the host, in an image or in a server.
+
+        Args:
+            writes: an image is opened for writing; as `Tool.writes` says when None.
+        """
         found = self.parse(text)
         if isinstance(found, HostAddress):
             return Place(HostFiles(), found.path, "")
+        if isinstance(found, ImagePath):
+            return self._inside(found, self.writes if writes is None else writes)
         return self._server(found, text)
 
     def remote(self, text: str, default: bytes | None = None) -> Place[ServerFiles]:
-        """Return the place in a server that an address means.
+        """Return the place in a server or in an image that an address means.
 
         Args:
-            default: the path that a server as a whole stands for.
+            default: the path that a server or an image as a whole stands for.
         """
         found = self.parse(text)
+        if isinstance(found, HostAddress) and default is not None:
+            image = self._image(text)
+            found = found if image is None else ImagePath(image, text, default)
+        if isinstance(found, ImagePath):
+            return self._inside(found, self.writes)
         if isinstance(found, HostAddress):
             path = text if text.startswith("/") else f"/{text}"
             raise Failure(
                 f"{text} is a path of the host; in a server it is written :{path} (with {RUMP_SERVER} set) "
-                f"or unix://sock:{path}",
+                f"or unix://sock:{path}, in an image disk.img:{path}",
                 USAGE,
             )
         return self._server(found, text, default)
@@ -161,7 +179,21 @@ class Tool:
         place = self.remote(text, b"")
         return place.files, place.path or None
 
-    def parse(self, text: str) -> HostAddress | ServerAddress:
+    def _image(self, text: str) -> ImageAddress | None:
+        """Return the image that an address without a path means; None when the host has none of that name."""
+        image = parse_image(text)
+        return image if os.path.exists(image.path) and not os.path.isdir(image.path) else None
+
+    def _inside(self, found: ImagePath, writes: bool) -> Place[ServerFiles]:
+        """Return a place in an image, which is opened once."""
+        from rumpfs.cli.images.local import ImageFiles
+
+        files = self._images.get(found.image)
+        if files is None:
+            files = self._images[found.image] = ImageFiles(found.image, found.text, writes)
+        return Place(files, found.path, found.prefix)
+
+    def parse(self, text: str) -> HostAddress | ServerAddress | ImagePath:
         """Return what an address is. Errors: Failure: it is none."""
         try:
             return address.parse(text)
@@ -218,9 +250,14 @@ class Tool:
         return client
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections and images."""
         for client in self._clients.values():
             client.close()
+        for image in self._images.values():
+            try:
+                image.close()
+            except Failure as failure:
+                self.error(failure.text)
 
     # --- output -----------------------------------------------------------------------------------
 

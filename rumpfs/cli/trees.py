@@ -32,7 +32,7 @@ def operands(tool: Tool, args: Namespace) -> list[_Pair]:
     Errors:
         Failure: the command line asks for what is no work of this program, or does not go.
     """
-    target = tool.place(args.target)
+    target = tool.place(args.target, writes=True)
     sources = [tool.place(text) for text in args.source]
     if all(isinstance(place.files, HostFiles) for place in [target, *sources]):
         raise Failure("all paths are the host's; in a server they are :/path or unix://sock:/path", USAGE)

@@ -21,8 +21,8 @@ from rumpfs.abi.mount import (
     TMPFS_ARGS,
     TMPFS_ARGS_VERSION,
     UFS_ARGS,
-    UFS_ARGS_SBLOCK,
-    UFS_SBLOCK_MAGIC,
+    UFS_VALUE,
+    UFS_VALUES,
 )
 from rumpfs.abi.stat import STATVFS
 from rumpfs.base.copy import Buffer
@@ -300,8 +300,9 @@ class Client(RawClient):
                 raise ValueError(f"{fstype} needs the path of a {what}")
             with self.mapped(os.fsencode(source) + b"\0") as (fspec,):
                 args = (LAYER_ARGS if fstype in LAYERS else UFS_ARGS).pack(fspec)
-                if sblock := values.get("sblock"):
-                    args = UFS_ARGS_SBLOCK.pack(fspec, UFS_SBLOCK_MAGIC, sblock)
+                for name, value in values.items():
+                    if value:
+                        args += UFS_VALUE.pack(UFS_VALUES[name], value)
                 self.sys.mount(fstype, path, flags, args, len(args))
         except RumpError as error:
             if error.filename is not None or isinstance(error, ConnectionError):

@@ -1,8 +1,13 @@
 """The buffer cache: blocks of metadata, kept in memory and written in an order (NetBSD: vfs_bio.c).
 
-`bread` finds a block; who has changed it says `bwrite`, after which it is written, or `bdwrite`, after which
-it is written some time. Writes of the first kind reach the host in the order of the calls. Content of files
-does not come here.
+`bread` finds a block; who has changed it says `bwrite`, after which it is written, `bawrite`, after which it
+is written as well, or `bdwrite`, after which it is written some time. A host that loses its power keeps an
+order only from one barrier to the next: before `bwrite` writes there is one, so that it comes after everything
+that was written earlier; what `bawrite` writes may come before that. Content of files does not come here.
+
+With a log every write is of the second kind (`logged`): the log is given what is to be written, `pending`,
+and calls `flush` when it has it. Until then the blocks here are newer than those on the device, and who reads
+metadata in other ways uses `pread`.
 """
 
 from __future__ import annotations
@@ -22,6 +27,10 @@ _LIMIT = 16 << 20
 
 #: Accounted bytes of a buffer beside its block.
 _BUF = 200
+
+#: What a disk writes whole (DEV_BSIZE), and the largest block (MAXBSIZE).
+_SECTOR = 512
+_LARGEST = 65536
 
 
 class Buf:
@@ -48,10 +57,16 @@ class BufCache:
         window: the device.
         memory: where the buffers are accounted; it may take away those that need not be written.
         failed: is told of an error of the host when something is written, and returns what to raise.
+        grain, largest: blocks start at multiples of `grain` bytes, have at most `largest`, and do not cross a
+            multiple of that.
 
     Attributes:
-        synchronous: `bwrite` waits until the host's disk has what it writes, so that a host that loses its
-            power keeps the order, too.
+        ordered: `bwrite` comes after everything else on the host's disk, too, not only in the host's memory.
+        synchronous: what is written now is on the host's disk before anything else is done.
+        unsettled: something was written since the last barrier.
+        barriers: how many barriers there were.
+        logged: `bwrite` is `bdwrite`; a log has to take down what is written before.
+        delayed: bytes that wait to be written.
     """
 
     __slots__ = (
@@ -60,24 +75,47 @@ class BufCache:
         "_delayed",
         "_failed",
         "_fsync",
+        "_grain",
+        "_largest",
         "_memory",
         "_nbytes",
         "_pread",
         "_pwrite",
+        "barriers",
+        "delayed",
+        "logged",
+        "ordered",
         "synchronous",
+        "unsettled",
     )
 
-    def __init__(self, window: Window, memory: Memory, failed: Callable[[VfsError], VfsError]) -> None:
-        self._pread: Callable[[int, int], bytes] = window.pread
-        self._fsync: Callable[[], None] = window.fsync
-        self.synchronous = False
-        self._pwrite: Callable[[memoryview, int], int] = window.pwrite
+    def __init__(
+        self,
+        window: Window,
+        memory: Memory,
+        failed: Callable[[VfsError], VfsError],
+        grain: int = _SECTOR,
+        largest: int = _LARGEST,
+    ) -> None:
+        self.attach(window)
+        self.ordered = True
+        self.synchronous = self.logged = self.unsettled = False
+        self.barriers = 0
         self._memory = memory
         self._failed = failed
+        self._grain = grain
+        self._largest = largest
         self._bufs: OrderedDict[int, Buf] = OrderedDict()
         self._delayed: dict[int, Buf] = {}
         self._nbytes = 0
+        self.delayed = 0
         memory.add_reclaimer(self.reclaim)
+
+    def attach(self, window: Window) -> None:
+        """Use a device, which has the same content as the one before."""
+        self._pread: Callable[[int, int], bytes] = window.pread
+        self._pwrite: Callable[[memoryview, int], int] = window.pwrite
+        self._fsync: Callable[[], None] = window.fsync
 
     def bread(self, address: int, nbytes: int) -> Buf:
         """Return the buffer of the block at byte `address`.
@@ -92,55 +130,119 @@ class BufCache:
             if len(bp.data) >= nbytes:
                 self._bufs.move_to_end(address)
                 return bp
-            if bp.stop:
-                self.bwrite(bp, bp.start, bp.stop)
-            self.binval(address)
-        bp = self._delayed.get(address)
+            self._credit(self._bufs.pop(address))
+        else:
+            bp = self._delayed.get(address)
         if bp is None:
             bp = Buf(address, bytearray(self._pread(nbytes, address)))
+        elif len(bp.data) < nbytes:
+            bp.data += self._pread(nbytes - len(bp.data), address + len(bp.data))
         self._enter(bp)
         return bp
 
     def getblk(self, address: int, nbytes: int) -> Buf:
         """Return a buffer for a block whose former content does not matter; it is all zeros."""
+        old = self._delayed.get(address)
         self.binval(address)
         bp = Buf(address, bytearray(nbytes))
+        if old is not None:
+            self.bdwrite(bp, old.start, min(old.stop, nbytes))
         self._enter(bp)
         return bp
 
+    def pread(self, nbytes: int, address: int) -> bytes:
+        """Return bytes of the device as they will be when everything is written. Errors: what the host says.
+
+        Args:
+            address: of a block, or in one.
+        """
+        data = self._pread(nbytes, address)
+        if not self._delayed:
+            return data
+        start, end = address - address % self._largest, address + len(data)
+        whole: bytearray | None = None
+        for place in range(start, end, self._grain):
+            bp = self._delayed.get(place)
+            if bp is None:
+                continue
+            first, last = max(place + bp.start, address), min(place + bp.stop, end)
+            if first < last:
+                whole = whole or bytearray(data)
+                whole[first - address : last - address] = bp.data[first - place : last - place]
+        return data if whole is None else bytes(whole)
+
     def bwrite(self, bp: Buf, start: int = 0, stop: int | None = None) -> None:
-        """Write the bytes [start, stop) of a buffer now. Errors: what `failed` returns."""
-        if stop is None:
-            stop = len(bp.data)
-        try:
-            self._pwrite(memoryview(bp.data)[start:stop], bp.address + start)
-            if self.synchronous:
-                self._fsync()
-        except VfsError as error:
-            raise self._failed(error) from error
+        """Write the bytes [start, stop) of a buffer now, after everything written before.
+
+        Errors: what `failed` returns.
+        """
+        if self.unsettled and self.ordered and not self.logged:
+            self.barrier()
+        self.bawrite(bp, start, stop)
+
+    def bawrite(self, bp: Buf, start: int = 0, stop: int | None = None) -> None:
+        """Write the bytes [start, stop) of a buffer now, in no order with what was written before.
+
+        Errors: what `failed` returns.
+        """
+        if self.logged:
+            self.bdwrite(bp, start, stop)
+        else:
+            self._write(bp, start, len(bp.data) if stop is None else stop)
 
     def bdwrite(self, bp: Buf, start: int = 0, stop: int | None = None) -> None:
         """Write the bytes [start, stop) of a buffer at the next `flush`."""
         if stop is None:
             stop = len(bp.data)
-        bp.start = min(bp.start, start) if bp.stop else start
-        bp.stop = max(bp.stop, stop)
+        self.delayed -= bp.stop - bp.start
+        if bp.stop:
+            start, stop = min(bp.start, start), max(bp.stop, stop)
+        bp.start, bp.stop = start, stop
+        self.delayed += stop - start
         self._delayed[bp.address] = bp
 
+    def rewrite(self, address: int, data: bytes) -> None:
+        """Let the block at byte `address` be `data`; what differs is written at the next `flush`.
+
+        Errors: what the host says.
+        """
+        bp = self.bread(address, len(data))
+        different = int.from_bytes(bp.data[: len(data)], "little") ^ int.from_bytes(data, "little")
+        if different:
+            first = (different & -different).bit_length() - 1 >> 3
+            last = different.bit_length() - 1 >> 3
+            bp.data[first : last + 1] = data[first : last + 1]
+            self.bdwrite(bp, first - first % _SECTOR, min(len(bp.data), last - last % _SECTOR + _SECTOR))
+
     def flush(self) -> None:
-        """Write what was delayed, in the order of the addresses. Errors: what `failed` returns."""
-        for address in sorted(self._delayed):
-            bp = self._delayed[address]
-            self.bwrite(bp, bp.start, bp.stop)
-            del self._delayed[address]
-            bp.stop = 0
+        """Write what was delayed, after everything written before. Errors: what `failed` returns."""
+        if self._delayed and self.unsettled and self.ordered:
+            self.barrier()
+        for bp in self.pending():
+            self._write(bp, bp.start, bp.stop)
+            self._clean(bp)
+
+    def pending(self) -> list[Buf]:
+        """Return the buffers of which something is delayed, in the order of the addresses."""
+        return [self._delayed[address] for address in sorted(self._delayed)]
+
+    def barrier(self) -> None:
+        """Wait until the host's disk has what was written. Errors: what `failed` returns."""
+        try:
+            self._fsync()
+        except VfsError as error:
+            raise self._failed(error) from error
+        self.unsettled = False
+        self.barriers += 1
 
     def binval(self, address: int) -> None:
         """Forget the buffer of the block at `address`, and what of it was to be written."""
         bp = self._bufs.pop(address, None)
         if bp is not None:
             self._credit(bp)
-        self._delayed.pop(address, None)
+        bp = self._delayed.get(address)
+        if bp is not None:
+            self._clean(bp)
 
     def close(self, gone: Callable[..., NoReturn]) -> None:
         """Forget everything; `gone` is called by whoever still wants a block."""
@@ -153,13 +255,32 @@ class BufCache:
             self._credit(bp)
         self._bufs.clear()
         self._delayed.clear()
+        self.delayed = 0
 
     def reclaim(self, nbytes: int) -> int:
-        """Drop buffers until `nbytes` bytes are free or none is left; return the bytes freed."""
+        """Drop buffers until `nbytes` bytes are free or none is left; return the bytes freed.
+
+        What is to be written stays, no longer accounted, until it is.
+        """
         freed = 0
         while freed < nbytes and self._bufs:
             freed += self._credit(self._bufs.popitem(last=False)[1])
         return freed
+
+    def _write(self, bp: Buf, start: int, stop: int) -> None:
+        try:
+            self._pwrite(memoryview(bp.data)[start:stop], bp.address + start)
+        except VfsError as error:
+            raise self._failed(error) from error
+        self.unsettled = True
+        if self.synchronous and not self.logged:
+            self.barrier()
+
+    def _clean(self, bp: Buf) -> None:
+        """Nothing of a buffer is to be written any more."""
+        del self._delayed[bp.address]
+        self.delayed -= bp.stop - bp.start
+        bp.start = bp.stop = 0
 
     def _enter(self, bp: Buf) -> None:
         """Keep a buffer, if there is memory for it."""

@@ -42,7 +42,9 @@ class HostFile:
         self._references = 1
 
     @classmethod
-    def open(cls, path: str, readonly: bool = False, create: bool = False) -> HostFile:
+    def open(
+        cls, path: str, readonly: bool = False, create: bool = False, lock: bool = True
+    ) -> HostFile:
         """Open and lock a host file, or share it when it is open already.
 
         A file that is open for reading only becomes writable for all when it is opened for writing.
@@ -51,6 +53,7 @@ class HostFile:
             path: host path.
             readonly: do not ask for write permission.
             create: make a missing file, mode 0644 less the umask; not with `readonly`.
+            lock: lock it; False is for hosts that cannot, and for those who know what they do.
 
         Raises:
             VfsError: what the host says; EBUSY when another process has locked the file; EINVAL when it
@@ -70,28 +73,34 @@ class HostFile:
                 raise VfsError(errno.EINVAL, f"{path} is neither a regular file nor a device")
             shared = _open_files.get((facts.st_dev, facts.st_ino))
             if shared is not None:
-                shared._share(fd, readonly)
+                shared._share(fd, readonly, lock)
                 os.close(fd)
                 return shared
-            _lock(fd, path, readonly)
+            if lock:
+                lock_file(fd, path, readonly)
         except BaseException:
             os.close(fd)
             raise
         opened = _open_files[facts.st_dev, facts.st_ino] = cls(path, fd, facts, readonly)
         return opened
 
-    def _share(self, fd: int, readonly: bool) -> None:
+    def _share(self, fd: int, readonly: bool, lock: bool) -> None:
         """Count one more user; put a writable open file under our descriptor when it has to be one."""
         if self.readonly and not readonly:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)
-            try:
-                _lock(fd, self.path, readonly=False)
-            except VfsError:
-                _lock(self.fd, self.path, readonly=True)
-                raise
+            if lock:
+                self._lock_again(fd)
             os.dup2(fd, self.fd, inheritable=False)
             self.readonly = False
         self._references += 1
+
+    def _lock_again(self, fd: int) -> None:
+        """Lock a writable open file in place of ours, which is for reading. Errors: as `lock_file`."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        try:
+            lock_file(fd, self.path, readonly=False)
+        except VfsError:
+            lock_file(self.fd, self.path, readonly=True)
+            raise
 
     def close(self) -> None:
         """Drop one use; the last one closes the file, which also unlocks it."""
@@ -182,7 +191,7 @@ class HostFile:
         return VfsError(errno.from_oserror(error), f"{self.path} at byte {offset}: {error.strerror}")
 
 
-def _lock(fd: int, path: str, readonly: bool) -> None:
+def lock_file(fd: int, path: str, readonly: bool) -> None:
     """Lock an open file without waiting.
 
     Raises:
@@ -201,3 +210,18 @@ def _lock(fd: int, path: str, readonly: bool) -> None:
         raise VfsError(errno.EBUSY, f"{path} is locked by {by}; {use}") from error
     except OSError as error:
         raise VfsError(errno.from_oserror(error), f"{path}: cannot lock it: {error.strerror}") from error
+
+
+def cut(views: list[memoryview], skip: int, limit: int) -> list[memoryview]:
+    """Return views without their first `skip` bytes, and with no more than `limit` in all."""
+    kept = []
+    for view in views:
+        if skip >= len(view):
+            skip -= len(view)
+            continue
+        piece = view[skip : skip + limit]
+        skip = 0
+        limit -= len(piece)
+        if len(piece):
+            kept.append(piece)
+    return kept

@@ -17,6 +17,7 @@ from rumpfs.abi import errno
 from rumpfs.base.errors import BadMagic, DiskError, VfsError
 from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.label import PartitionError, find_partition
+from rumpfs.dev.overlayfile import OverlayFile, OverlayWindow
 from rumpfs.dev.window import Window
 from rumpfs.ondisk.gpt import read_gpt
 from rumpfs.ondisk.labelscan import PORT_OFFSETS, FoundLabel, Read, find_label
@@ -25,7 +26,9 @@ from rumpfs.ondisk.mbr import MBR_SIZE, read_mbr
 _PART: Final = re.compile(r"(?:s?(\d+))?([a-z]?)", re.ASCII)
 
 
-def open_image(path: str, part: str = "", offset: int = 0, readonly: bool = True) -> Window:
+def open_image(
+    path: str, part: str = "", offset: int = 0, readonly: bool = True, overlay: str = "", lock: bool = True
+) -> Window:
     """Open an image, or a partition of it.
 
     Args:
@@ -33,18 +36,24 @@ def open_image(path: str, part: str = "", offset: int = 0, readonly: bool = True
         part: name of the partition; empty for everything.
         offset: byte of the host file at which the disk, or without `part` the file system, begins.
         readonly: do not ask for write permission.
+        overlay: host path of a copy-on-write overlay: changes go there, and the image is only read.
+        lock: lock what is opened: exclusive for writing, shared for reading.
 
     Raises:
-        VfsError: what the host says; EINVAL when the offset is beyond the end.
-        DiskError: there is no such partition.
+        VfsError: what the host says; EBUSY when another process uses it; EINVAL when the offset is beyond
+            the end.
+        DiskError: there is no such partition; the overlay is of another image, damaged or none.
     """
-    hostfile = HostFile.open(path, readonly=readonly)
+    hostfile = HostFile.open(path, readonly=readonly or bool(overlay), lock=lock)
     try:
+        if overlay:
+            hostfile = OverlayFile.over(overlay, hostfile, readonly, lock)
         size = hostfile.size - offset
         if size <= 0:
             raise VfsError(errno.EINVAL, f"{path} has {hostfile.size} bytes, and none at byte {offset}")
         start, length = _extent(lambda nbytes, at: hostfile.pread(nbytes, offset + at), size, part, path)
-        return Window(hostfile, offset + start, min(length, size - start), readonly=readonly)
+        kind = OverlayWindow if overlay else Window
+        return kind(hostfile, offset + start, min(length, size - start), readonly=readonly)
     except BaseException:
         hostfile.close()
         raise

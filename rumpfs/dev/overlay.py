@@ -19,17 +19,18 @@ class Overlay(Window):
             window. Disjoint, in ascending order, and inside the window.
     """
 
-    __slots__ = ("_sources", "_starts", "_stops")
+    __slots__ = ("_sources", "_starts", "_stops", "_window")
 
     def __init__(self, window: Window, extents: Iterable[tuple[int, int, int]]) -> None:
         Window.__init__(self, window.hostfile, window.offset, window.size, readonly=True, name=window.name)
+        self._window = window
         ordered = list(extents)
         self._starts = [start for start, _, _ in ordered]
         self._stops = [start + length for start, length, _ in ordered]
         self._sources = [source for _, _, source in ordered]
 
     def pread(self, nbytes: int, offset: int) -> bytes:
-        data = Window.pread(self, nbytes, offset)
+        data = self._window.pread(nbytes, offset)
         first = bisect_right(self._stops, offset)
         if first == len(self._stops) or self._starts[first] >= offset + len(data):
             return data
@@ -38,7 +39,7 @@ class Overlay(Window):
         return bytes(whole)
 
     def preadv(self, buffers: list[memoryview | bytearray], offset: int) -> int:
-        done = Window.preadv(self, buffers, offset)
+        done = self._window.preadv(buffers, offset)
         end = offset + done
         for buffer in buffers:
             view = memoryview(buffer)[: end - offset]
@@ -53,5 +54,5 @@ class Overlay(Window):
             first = max(self._starts[index], offset)
             last = min(self._stops[index], end)
             source = self._sources[index] + first - self._starts[index]
-            Window.preadv(self, [view[first - offset : last - offset]], source)
+            self._window.preadv([view[first - offset : last - offset]], source)
             index += 1

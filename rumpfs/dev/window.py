@@ -10,7 +10,7 @@ import os
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
-from rumpfs.dev.hostfile import HostFile
+from rumpfs.dev.hostfile import HostFile, cut
 
 _pread = os.pread
 
@@ -64,6 +64,10 @@ class Window:
         else:
             nbytes = self._clip(nbytes, offset)
             data = b""
+        return self.pread_rest(data, nbytes, offset)
+
+    def pread_rest(self, data: bytes, nbytes: int, offset: int) -> bytes:
+        """Return `nbytes` bytes at byte `offset`, of which `data` are the first. Errors: as `pread`."""
         pieces = [data]
         done = len(data)
         while done < nbytes:
@@ -89,14 +93,14 @@ class Window:
             if done == total:
                 return done
         wanted = self._clip(total, offset)
-        views = _cut([memoryview(buffer) for buffer in buffers], 0, wanted)
-        views = _cut(views, done, wanted)
+        views = cut([memoryview(buffer) for buffer in buffers], 0, wanted)
+        views = cut(views, done, wanted)
         while done < wanted:
             count = self.hostfile.preadv(list(views[:_IOV_MAX]), self.offset + offset + done)
             if not count:
                 raise self._truncated(offset + done)
             done += count
-            views = _cut(views, count, wanted)
+            views = cut(views, count, wanted)
         return done
 
     def pwrite(self, data: bytes | bytearray | memoryview, offset: int) -> int:
@@ -138,18 +142,3 @@ class Window:
         return VfsError(
             errno.EIO, f"{self.name}: host file {self.hostfile.path} ends at or before byte {offset}"
         )
-
-
-def _cut(views: list[memoryview], skip: int, limit: int) -> list[memoryview]:
-    """Return views without their first `skip` bytes, and with no more than `limit` in all."""
-    kept = []
-    for view in views:
-        if skip >= len(view):
-            skip -= len(view)
-            continue
-        piece = view[skip : skip + limit]
-        skip = 0
-        limit -= len(piece)
-        if len(piece):
-            kept.append(piece)
-    return kept

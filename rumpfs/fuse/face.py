@@ -13,7 +13,7 @@ from rumpfs.base.errors import VfsError
 from rumpfs.fuse.handlers import Handlers
 from rumpfs.fuse.invalidate import Invalidator
 from rumpfs.fuse.kernel_tree import KernelTree
-from rumpfs.fuse.loop import Alone, Company, serve
+from rumpfs.fuse.loop import Company, serve
 from rumpfs.fuse.nodes import Shown
 from rumpfs.fuse.operations import Operations
 from rumpfs.fuse.tree import Tree
@@ -70,7 +70,7 @@ class Face:
             company: who else runs in this event loop.
         """
         self._started = started or _nothing
-        await serve(self.tree.waits, company or Alone())
+        await serve(self.tree.waits, company)
 
     def stop(self) -> None:
         """Let `run` end; the mount is taken away by `close`."""

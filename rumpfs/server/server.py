@@ -18,6 +18,7 @@ import trio
 from rumpfs.abi import errno
 from rumpfs.abi.limits import RB_DUMP, RB_HALT
 from rumpfs.kern.kernel import Kernel
+from rumpfs.server import notify
 from rumpfs.server.hub import Hub
 from rumpfs.server.session import Session
 from rumpfs.sysproxy.url import TcpUrl, UnixUrl, UrlError, parse
@@ -128,6 +129,7 @@ class Server:
 
     def halt(self) -> None:
         """The kernel is halted: take the socket away and end, after the present client has its answer."""
+        notify.stopping("halted")
         if self._path is not None:
             self.fini()
         self._scope.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rumpfs.cli.address import AddressError, HostAddress, ServerAddress, parse
+from rumpfs.cli.address import AddressError, HostAddress, ImageAddress, ImagePath, ServerAddress, parse
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,14 @@ from rumpfs.cli.address import AddressError, HostAddress, ServerAddress, parse
         ("tcp://127.0.0.1:3755:/mnt", ServerAddress("tcp://127.0.0.1:3755", b"/mnt")),
         ("tcp://127.0.0.1:3755/:/mnt", ServerAddress("tcp://127.0.0.1:3755/", b"/mnt")),
         ("tcp://127.0.0.1:3755/", ServerAddress("tcp://127.0.0.1:3755/", None)),
+        ("disk.img:/", ImagePath(ImageAddress("disk.img", "", 0), "disk.img", b"/")),
+        ("/a/b.img:s2a:/etc", ImagePath(ImageAddress("/a/b.img", "s2a", 0), "/a/b.img:s2a", b"/etc")),
+        ("b.img:e@1m:/x", ImagePath(ImageAddress("b.img", "e", 1 << 20), "b.img:e@1m", b"/x")),
+        ("b.img@512:/\udcff", ImagePath(ImageAddress("b.img", "", 512), "b.img@512", b"/\xff")),
+        ("dir:/b.img:a:/x", ImagePath(ImageAddress("dir:/b.img", "a", 0), "dir:/b.img:a", b"/x")),
     ],
 )
-def test_addresses(text: str, address: HostAddress | ServerAddress) -> None:
+def test_addresses(text: str, address: HostAddress | ImagePath | ServerAddress) -> None:
     assert parse(text) == address
 
 
@@ -41,8 +46,7 @@ def test_addresses(text: str, address: HostAddress | ServerAddress) -> None:
         ("http://host/x", "unix://socket or tcp://"),
         ("unix://", "no server is named"),
         ("unix://:/x", "no server is named"),
-        ("disk.img:/etc", "hostpath=disk.img"),
-        ("/tmp/disk.img:a:/etc", "hostpath=/tmp/disk.img"),
+        ("b.img@1z:/x", "offset"),
     ],
 )
 def test_what_is_no_address(text: str, remedy: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rumpfs.abi import errno
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.cli.address import AddressError, parse_image
 from rumpfs.cli.tool import FAILED, USAGE, Failure
@@ -28,15 +29,32 @@ def opened(text: str, readonly: bool, wrong: int = USAGE, failed: int = FAILED) 
         image = parse_image(text)
     except AddressError as error:
         raise Failure(str(error), wrong) from error
-    try:
+    with reported(text, image.path, failed):
         window = open_image(image.path, image.part, image.offset, readonly)
         try:
             yield window
         finally:
             window.close()
+
+
+@contextmanager
+def reported(text: str, path: str, status: int = FAILED) -> Iterator[None]:
+    """Say what is wrong with an image when the block fails.
+
+    Args:
+        text: its address.
+        path: its path on the host.
+        status: exit status.
+
+    Errors:
+        Failure.
+    """
+    try:
+        yield
     except VfsError as error:
-        raise Failure(f"{text}: {error}", failed) from error
+        why = error.why if error.why not in ("", path) else errno.strerror(error.errno)
+        raise Failure(why if why.startswith(path) else f"{text}: {why}", status) from error
     except DiskError as error:
-        raise Failure(str(error), failed) from error
+        raise Failure(str(error), status) from error
     except OSError as error:
-        raise Failure(f"{error.filename or text}: {error.strerror or error}", failed) from error
+        raise Failure(f"{error.filename or text}: {error.strerror or error}", status) from error

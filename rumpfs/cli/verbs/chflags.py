@@ -9,6 +9,9 @@ from rumpfs.abi.stat import FILE_FLAGS
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.cli.walk import visit, walk
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs chflags uchg :/tmp/file         nobody may change or remove it
   rumpfs chflags nouchg,nodump :/tmp/file

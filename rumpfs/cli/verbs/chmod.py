@@ -10,6 +10,9 @@ from rumpfs.cli.modes import ALL, Mode
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.cli.walk import visit, walk
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs chmod 644 :/tmp/file
   rumpfs chmod -R u+rwX,go-w unix://sock:/tmp/tree

@@ -8,6 +8,9 @@ from typing import Final
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.cli.walk import visit, walk
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs chown 1000 :/tmp/file
   rumpfs chown -R 1000:100 unix://sock:/tmp/tree

@@ -11,6 +11,9 @@ from rumpfs.cli.places import Place, ServerFiles
 from rumpfs.cli.tool import USAGE, Failure, Parser, Tool
 from rumpfs.cli.trees import same_side
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs ln :/mnt/a :/mnt/b              a further name for a file
   rumpfs ln -s ../etc/rc.conf :/tmp/rc   a symbolic link that says ../etc/rc.conf

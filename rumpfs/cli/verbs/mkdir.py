@@ -8,6 +8,9 @@ from typing import Final
 from rumpfs.cli.places import Place, ServerFiles
 from rumpfs.cli.tool import Parser, Tool
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs mkdir :/mnt
   rumpfs mkdir -p unix://sock:/tmp/a/b/c

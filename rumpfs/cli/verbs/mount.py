@@ -43,14 +43,14 @@ _LIMITS: Final = ("size", "nodes")
 #: components that are not called as their file system
 _COMPONENTS: Final = {"null": "nullfs"}
 
-_HOW: Final = "rumpfs mount [-t TYPE] [-o OPTIONS] SOURCE :/path"
+_HOW: Final = "rumpfs mount [-t FSTYPE] [-o OPTIONS] SOURCE :/path"
 
 
 def arguments(parser: Parser) -> None:
     """Add the options."""
     add_mount_options(parser)
     add = parser.add_argument
-    add("-t", dest="type", metavar="TYPE", default="ffs", help="ffs (default), tmpfs, kernfs, null")
+    add("-t", dest="type", metavar="FSTYPE", default="ffs", help="ffs (default), tmpfs, kernfs, null")
     add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="see below; with commas")
     parser.flag("--json", "json", "list in JSON; see rumpfs help json")
     add(

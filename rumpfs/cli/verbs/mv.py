@@ -11,6 +11,9 @@ from rumpfs.cli.progress import AUTO, Progress
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.cli.trees import Copier, operands, remove, same_side
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs mv :/tmp/a :/tmp/b
   rumpfs mv :/tmp/a :/tmp/b unix://sock:/mnt/dir

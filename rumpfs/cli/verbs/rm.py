@@ -8,6 +8,9 @@ from typing import Final
 from rumpfs.cli.tool import Parser, Tool
 from rumpfs.cli.trees import remove
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs rm :/tmp/a :/tmp/b
   rumpfs rm -r unix://sock:/tmp/tree

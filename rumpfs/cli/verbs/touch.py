@@ -12,6 +12,9 @@ from rumpfs.abi.fcntl import O_CREAT, O_WRONLY
 from rumpfs.cli.places import Place, ServerFiles
 from rumpfs.cli.tool import Parser, Tool
 
+#: images are opened for writing
+WRITES: Final = True
+
 EXAMPLES: Final = """\
   rumpfs touch :/tmp/new                 an empty file, or the time of now for one that exists
   rumpfs touch -d 2001-02-03T04:05:06Z unix://sock:/tmp/file

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FWRITE, O_APPEND
@@ -13,6 +14,8 @@ from rumpfs.abi.stat import S_IFMT, S_ISGID, S_ISUID, SF_SETTABLE, STAT
 from rumpfs.base.clock import Timespec, now
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
+from rumpfs.dev.buf import BufCache
+from rumpfs.fs.ffs.inodetable import Put
 from rumpfs.fs.ffs.truncate import holds_blocks, release
 from rumpfs.ondisk.ufs.dinode import SF_LOG, SF_SNAPSHOT, Dinode
 from rumpfs.ondisk.ufs.fs import NDADDR
@@ -214,17 +217,17 @@ class Inode(Vnode):
         self._stat = None
         self.v_mount.um_dirty[self.i_number] = self
 
-    def update(self, wait: bool = True) -> None:
-        """Write the inode, now or with the next flush of the buffer cache (ffs_update). Errors: EIO."""
+    def update(self, put: Put = BufCache.bwrite) -> None:
+        """Write the inode (ffs_update): `put` says when. Errors: EIO."""
         mp = self.v_mount
         self._stat = None
-        mp.write_inode(self.i_number, self.dinode, wait)
+        mp.write_inode(self.i_number, self.dinode, put)
         mp.um_dirty.pop(self.i_number, None)
 
     def link_count(self, change: int) -> None:
         """Change the number of names, on the disk before anything else (i_nlink). Errors: EIO."""
         self.change(di_nlink=self.dinode.di_nlink + change)
-        self.update()
+        self.update(BufCache.bawrite if change > 0 else BufCache.bwrite)
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -274,9 +277,10 @@ class Inode(Vnode):
         if self.dinode.di_nlink > 0 or not self.i_mode or mp.um_alloc is None or mp.um_failed:
             return
         mp.begin()
+        mp.um_extattr.inactive(self)
         mode = self.i_mode
         free = self.dinode._replace(**_FREE)
-        if holds_blocks(self):
+        if holds_blocks(self) or self.dinode.di_extsize > 0:
             release(self, free)
         else:
             self.dinode = free
@@ -300,11 +304,11 @@ class Inode(Vnode):
     def listextattr(self, attrnamespace: int, cred: Cred) -> list[bytes]:
         return self.v_mount.um_extattr.names(self, attrnamespace, cred)
 
-    def setextattr(self, attrnamespace: int, name: bytes, length: int, cred: Cred) -> NoReturn:
-        self.v_mount.um_extattr.change(name)
+    def setextattr(self, attrnamespace: int, name: bytes, length: int, cred: Cred) -> Callable[[bytes], None]:
+        return self.v_mount.um_extattr.set(self, attrnamespace, name, length, cred)
 
-    def deleteextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> NoReturn:
-        self.v_mount.um_extattr.change(name)
+    def deleteextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> None:
+        self.v_mount.um_extattr.delete(self, attrnamespace, name, cred)
 
     def rdev(self) -> int:
         return self.dinode.rdev if self.v_type in (VBLK, VCHR) else NODEV

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rumpfs.abi.stat import S_IFMT
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.dev.buf import Buf, BufCache
 from rumpfs.ondisk.ufs.cg import Cg
 from rumpfs.ondisk.ufs.ckhash import CK_INODE, check_hash, set_hash
 from rumpfs.ondisk.ufs.dinode import UFS2_DINODE, Dinode, dinode_codec
@@ -13,10 +15,12 @@ from rumpfs.ondisk.ufs.fs import NDADDR, ROOTINO
 from rumpfs.vfs.vnode import IFTOVT
 
 if TYPE_CHECKING:
-    from rumpfs.dev.buf import Buf
     from rumpfs.fs.ffs.ufsmount import FfsMount
 
 _INT64_MAX = (1 << 63) - 1
+
+#: `BufCache.bwrite`, `BufCache.bawrite` or `BufCache.bdwrite`
+Put = Callable[[BufCache, Buf, int, int], None]
 
 
 class InodeTable:
@@ -73,11 +77,11 @@ class InodeTable:
         bp, offset = self._locate(ino)
         return self._codec.fast_symlink(bp.data, offset, length)
 
-    def write(self, ino: int, dinode: Dinode, wait: bool = True, text: bytes = b"") -> None:
+    def write(self, ino: int, dinode: Dinode, put: Put = BufCache.bwrite, text: bytes = b"") -> None:
         """Write an inode (ffs_update).
 
         Args:
-            wait: now; otherwise with the next flush of the buffer cache.
+            put: when: one of the buffer cache's ways to write.
             text: what a symbolic link keeps in its inode, when that is new.
 
         Errors: EIO.
@@ -87,8 +91,7 @@ class InodeTable:
         data = bytearray(self._codec.encode(dinode, memoryview(bp.data)[offset : offset + size], text))
         set_hash(self._fs, CK_INODE, data, self._codec.record, "di_ckhash")
         bp.data[offset : offset + size] = data
-        bufs = self._mp.um_bufs
-        (bufs.bwrite if wait else bufs.bdwrite)(bp, offset, offset + size)
+        put(self._mp.um_bufs, bp, offset, offset + size)
 
     def peek(self, ino: int) -> Dinode:
         """Return what is in an inode's place, whatever it holds. Errors: EIO."""

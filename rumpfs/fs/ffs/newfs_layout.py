@@ -68,6 +68,7 @@ class Parameters:
         optim: FS_OPTTIME or FS_OPTSPACE (-o).
         maxcontig: blocks that are laid out together (-a).
         maxbpg: blocks of a file in one group (-e).
+        maxbpcg: blocks of a group, at most.
         avgfilesize, avgfpdir: what is expected (-g, -h).
         secsize: bytes of a sector (-S).
         volname: label, up to 31 bytes.
@@ -85,6 +86,7 @@ class Parameters:
     optim: int = FS_OPTTIME
     maxcontig: int = 0
     maxbpg: int = 0
+    maxbpcg: int = 0
     avgfilesize: int = _AVFILESIZ
     avgfpdir: int = _AFPDIR
     secsize: int = 512
@@ -215,6 +217,8 @@ class Layout:
         if ncg < _MINCYLGRPS:
             more = self.size // 2 // (self.iblkno + inodeblks * self.frag)
             ncg = min(max(ncg, more), _MINCYLGRPS, inodeblks)
+        if self._p.maxbpcg:
+            ncg = max(ncg, _howmany(self.size, self._p.maxbpcg * self.frag))
         fpg = _roundup(_roundup(_howmany(self.size, ncg), self.frag), 8)
         ipg = _howmany(inodeblks, ncg) * self.inopb
         excess = self._cgsize(ipg, fpg) - self.bsize
@@ -250,6 +254,13 @@ class Layout:
         nffree = self.size % self.frag + (self.frag - rest if rest else 0)
         self.cstotal = (0, nbfree, self.ncg * self.ipg - ROOTINO, nffree)
         self.dsize = dsize - csfrags
+
+    @property
+    def blocks(self) -> int:
+        """The whole blocks for files, of all groups."""
+        metadata = (self.dblkno - self.sblkno) // self.frag
+        first = self.sblkno // self.frag + _howmany(self.cssize, self.fsize * self.frag)
+        return self.size // self.frag - self.ncg * metadata - first
 
     # --- the superblock
 

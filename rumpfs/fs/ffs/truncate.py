@@ -108,7 +108,8 @@ class _Shrink:
         """Free everything; the inode becomes `dinode`, which has no blocks. Errors: EIO."""
         ip, fs = self._ip, self._fs
         old = ip.dinode
-        self._collect(0, 0)
+        if holds_blocks(ip):
+            self._collect(0, 0)
         ext = old.di_extsize if fs.ufs2 else 0
         for lbn, frag in enumerate(old.di_extb):
             nbytes = fs.blksize(ext, lbn)

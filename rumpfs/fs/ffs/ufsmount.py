@@ -97,7 +97,7 @@ class FfsMount(Writing):
         self.um_namecache = vfs.namecache
         self.um_swapped = (fs.order == LITTLE) != (sys.byteorder == "little")
         self.um_window = window
-        self.um_bufs = BufCache(window, vfs.memory, self.write_failed)
+        self.um_bufs = BufCache(window, vfs.memory, self.write_failed, fs.fs_fsize, fs.fs_bsize)
         self.pread: Callable[[int, int], bytes] = window.pread
         self.preadv: Callable[[list[memoryview | bytearray], int], int] = window.preadv
         self.um_close: Callable[[], None] = window.close

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import FREAD, FWRITE
 from rumpfs.abi.limits import PATH_MAX
-from rumpfs.abi.mount import MNT_FORCE, MNT_RDONLY, UFS_ARGS, UFS_ARGS_SBLOCK, UFS_SBLOCK_MAGIC
+from rumpfs.abi.mount import (
+    MNT_FORCE,
+    MNT_RDONLY,
+    UFS_ARGS,
+    UFS_REPLAY_AUTO,
+    UFS_REPLAY_IGNORE,
+    UFS_REPLAY_REFUSE,
+    UFS_VALUE,
+    UFS_VALUES,
+)
 from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.fs.ffs.ufsmount import FfsMount
@@ -35,8 +44,7 @@ class FfsOps(VfsOps):
     def mount(self, vfs: Vfs, args: MountArgs) -> MountBody:
         """Mount the block device that ufs_args names (ffs_mount).
 
-        Behind ufs_args a caller may name a copy of the superblock (`UFS_ARGS_SBLOCK`); a NetBSD kernel does
-        not look there.
+        Behind ufs_args a caller may say more (`UFS_VALUES`); a NetBSD kernel does not look there.
 
         Errors: EINVAL (arguments missing, no fspec); those of the lookup; ENOTBLK; ENXIO; EBUSY when the
         device is in use; those of `mount_window`.
@@ -54,8 +62,7 @@ class FfsOps(VfsOps):
             device.close()
 
         try:
-            sblock = _sblock(args.data)
-            mp = mount_window(vfs, device.window, devvp.rdev(), args.flags, self, sblock)
+            mp = mount_window(vfs, device.window, devvp.rdev(), args.flags, self, **_values(args.data))
         except BaseException:
             close()
             raise
@@ -69,7 +76,13 @@ class FfsOps(VfsOps):
 
 
 def mount_window(
-    vfs: Vfs, window: Window, rdev: int, flags: int, op: VfsOps | None = None, sblock: int = 0
+    vfs: Vfs,
+    window: Window,
+    rdev: int,
+    flags: int,
+    op: VfsOps | None = None,
+    sblock: int = 0,
+    replay: int = UFS_REPLAY_AUTO,
 ) -> FfsMount:
     """Mount the FFS in a window (ffs_mountfs).
 
@@ -81,9 +94,11 @@ def mount_window(
             is wrong, and writes what was not unmounted cleanly.
         op: the file system type.
         sblock: the sector of 512 bytes of the superblock, a copy; 0 for the primary.
+        replay: what becomes of a log that is not empty (UFS_REPLAY_).
 
     Errors:
-        EINVAL: no superblock, or a damaged one.
+        EINVAL: no superblock, or a damaged one; a log that is not to be replayed, and no MNT_RDONLY.
+        EBUSY: there is a log, which is refused.
         EROFS: without MNT_RDONLY, and it cannot be written.
         EFTYPE: the log is damaged.
         EIO: the root directory is damaged; what the host says.
@@ -93,7 +108,7 @@ def mount_window(
     if not flags & MNT_RDONLY:
         check_writable(fs, window, force)
     inodes: dict[int, int] = {}
-    if fs.has_wapbl:
+    if fs.has_wapbl and _replays(fs, replay, flags):
         window, inodes = replay_start(window, fs, force)
         fs = _superblock(window, sblock, force)
     mp = FfsMount(vfs, op or FfsOps(), window, fs, rdev, flags)
@@ -125,9 +140,23 @@ def _superblock(window: Window, sblock: int, force: bool) -> Superblock:
     return fs
 
 
-def _sblock(data: bytes | None) -> int:
-    """Return the sector of the superblock that a caller put behind ufs_args; 0 when there is none."""
-    if data is None or len(data) < UFS_ARGS_SBLOCK.size:
-        return 0
-    _, magic, sblock = UFS_ARGS_SBLOCK.unpack_from(data)
-    return int(sblock) if magic == UFS_SBLOCK_MAGIC else 0
+def _replays(fs: Superblock, replay: int, flags: int) -> bool:
+    """Return whether a log that is not empty is to be replayed. Errors: EBUSY, EINVAL."""
+    if replay == UFS_REPLAY_REFUSE:
+        why = "the file system was not unmounted cleanly, and its log is not to be replayed"
+        raise VfsError(errno.EBUSY, f"{fs.where}: {why}; replay=auto does it")
+    if replay == UFS_REPLAY_IGNORE:
+        if not flags & MNT_RDONLY:
+            raise VfsError(errno.EINVAL, f"{fs.where}: without its log it can only be mounted read-only")
+        why = "its log is ignored: what is seen is older, and may be a mixture of states"
+        log.warning("%s: the file system was not unmounted cleanly; %s", fs.where, why)
+    return replay != UFS_REPLAY_IGNORE
+
+
+def _values(data: bytes | None) -> dict[str, int]:
+    """Return what a caller put behind ufs_args, as far as it is known."""
+    values: dict[str, int] = {}
+    for start in range(UFS_ARGS.size, len(data or b"") - UFS_VALUE.size + 1, UFS_VALUE.size):
+        magic, value = UFS_VALUE.unpack_from(data or b"", start)
+        values.update({name: value for name, known in UFS_VALUES.items() if known == magic})
+    return values

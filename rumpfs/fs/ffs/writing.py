@@ -14,7 +14,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_FORCE, MNT_LOG, MNT_NOATIME, MNT_RDONLY, MNT_RELATIME, MNT_SYNCHRONOUS
+from rumpfs.abi.mount import (
+    MNT_ASYNC,
+    MNT_FORCE,
+    MNT_LOG,
+    MNT_NOATIME,
+    MNT_RDONLY,
+    MNT_RELATIME,
+    MNT_SYNCHRONOUS,
+)
 from rumpfs.abi.stat import S_ISGID
 from rumpfs.base.clock import now
 from rumpfs.base.errors import Corrupt, VfsError
@@ -22,7 +30,7 @@ from rumpfs.dev.buf import BufCache
 from rumpfs.dev.overlay import Overlay
 from rumpfs.fs.ffs.alloc import Alloc, new_generation
 from rumpfs.fs.ffs.inode import Inode
-from rumpfs.fs.ffs.inodetable import inode_table
+from rumpfs.fs.ffs.inodetable import Put, inode_table
 from rumpfs.fs.ffs.vnops import vnode_class
 from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.ondisk.ufs.fs import (
@@ -141,8 +149,9 @@ class Writing(Mount):
             log.warning("%s: it is mounted without a log", fs.where)
 
     def note_flags(self, flags: int) -> None:
-        """Note the times of access, and wait for what is written, as the flags of the mount say."""
+        """Note the times of access, and order what is written, as the flags of the mount say."""
         self.um_bufs.synchronous = bool(flags & MNT_SYNCHRONOUS)
+        self.um_bufs.ordered = not flags & MNT_ASYNC
         self.um_atime = self.um_alloc is not None and not flags & MNT_NOATIME
         self.um_relatime = bool(flags & MNT_RELATIME)
 
@@ -189,13 +198,11 @@ class Writing(Mount):
             self.um_window.pwrite(data, address)
         except VfsError as error:
             raise self.write_failed(error) from error
+        self.um_bufs.unsettled = True
 
     def fdatasync(self) -> None:
         """Wait until what was written is on the host's disk. Errors: EIO."""
-        try:
-            self.um_window.fsync()
-        except VfsError as error:
-            raise self.write_failed(error) from error
+        self.um_bufs.barrier()
 
     def sync(self) -> None:
         """Write everything, and wait until it is on the host's disk (ffs_sync). Errors: EIO."""
@@ -211,7 +218,7 @@ class Writing(Mount):
     def _update_all(self) -> None:
         """Write the inodes that wait for it."""
         for ino in sorted(self.um_dirty):
-            self.um_dirty[ino].update(wait=False)
+            self.um_dirty[ino].update(BufCache.bdwrite)
         self.um_bufs.flush()
 
     def _write_superblock(self) -> None:
@@ -227,9 +234,9 @@ class Writing(Mount):
 
     # --- inodes ---------------------------------------------------------------------------------
 
-    def write_inode(self, ino: int, dinode: Dinode, wait: bool) -> None:
-        """Write an inode, now or with the next flush. Errors: EIO."""
-        self._table.write(ino, dinode, wait)
+    def write_inode(self, ino: int, dinode: Dinode, put: Put) -> None:
+        """Write an inode in one of the buffer cache's ways. Errors: EIO."""
+        self._table.write(ino, dinode, put)
 
     def write_symlink(self, vp: Inode, text: bytes) -> None:
         """Write the inode of a symbolic link that holds the text itself. Errors: EIO."""

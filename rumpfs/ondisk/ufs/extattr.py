@@ -127,6 +127,21 @@ class Slots(NamedTuple):
         """Return the byte offset of the slot of an inode."""
         return UFS_EXTATTR_FILEHEADER.size + ino * (UFS_EXTATTR_HEADER.size + self.size)
 
+    def fileheader(self) -> bytes:
+        """Return the first bytes of the file."""
+        row = (UFS_EXTATTR_MAGIC, UFS_EXTATTR_VERSION, self.size)
+        return UFS_EXTATTR_FILEHEADER.codec(self.order).pack(row)
+
+    def header(self, length: int | None, gen: int) -> bytes:
+        """Return the first bytes of a slot with a value; None for one that is empty.
+
+        Args:
+            length: of the value.
+            gen: di_gen of the inode.
+        """
+        flags = 0 if length is None else UFS_EXTATTR_ATTR_FLAG_INUSE
+        return UFS_EXTATTR_HEADER.codec(self.order).pack((flags, length or 0, gen & 0xFFFFFFFF))
+
     def value(self, header: Buffer, gen: int, where: str) -> int | None:
         """Return the length of the value in a slot; None when there is none, or it was another file's.
 

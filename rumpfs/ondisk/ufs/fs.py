@@ -2,8 +2,8 @@
 
 The same offsets serve UFS1 and UFS2 and every BSD; in the old UFS1 layout (bit FS_FLAGS_UPDATED of
 fs_old_flags clear) most of bytes 860..1371 is undefined (`superblock` knows which).
-Source: NetBSD sys/ufs/ffs/fs.h; FreeBSD sys/ufs/ffs/fs.h for fs_sblockactualloc, fs_ckhash and
-fs_metackhash, which lie in words that NetBSD leaves spare.
+Source: NetBSD sys/ufs/ffs/fs.h; FreeBSD sys/ufs/ffs/fs.h for fs_sblockactualloc, fs_mtime, fs_sujfree,
+fs_ckhash and fs_metackhash, which lie in words that NetBSD leaves spare.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ FS = Record(
         (1196, "fs_avgfilesize", I32),
         (1200, "fs_avgfpdir", I32),
         (1204, "fs_save_cgsize", I32),
-        (1208, "fs_sparecon32", I32[24]),
+        (1208, "fs_mtime", I64),
+        (1216, "fs_sujfree", U32),
+        (1220, "fs_sparecon32", I32[21]),
         (1304, "fs_ckhash", U32),
         (1308, "fs_metackhash", U32),
         (1312, "fs_flags", U32),

@@ -153,6 +153,8 @@ class Superblock(Geometry):
     fs_snapinum: tuple[int, ...]
     fs_avgfilesize: int
     fs_avgfpdir: int
+    fs_mtime: int
+    fs_sujfree: int
     fs_flags: int
     fs_contigsumsize: int
     fs_maxsymlinklen: int
@@ -211,8 +213,8 @@ class Superblock(Geometry):
         """Return the fs_sbsize bytes to write, with the fields that change while mounted.
 
         These are fs_clean, fs_time, fs_cstotal, fs_fsmnt, fs_flags, fs_optim, the pending counters, and
-        FreeBSD's check hash. The old layout keeps them in its own places; everything else is written as it
-        was read.
+        FreeBSD's fs_mtime, fs_sujfree and check hash. The old layout keeps them in its own places;
+        everything else is written as it was read.
         """
         changed: dict[str, Any] = {
             "fs_clean": self.fs_clean,
@@ -229,6 +231,8 @@ class Superblock(Geometry):
                 "fs_flags": self.fs_flags,
                 "fs_pendingblocks": self.fs_pendingblocks,
                 "fs_pendinginodes": self.fs_pendinginodes,
+                "fs_mtime": self.fs_mtime,
+                "fs_sujfree": self.fs_sujfree,
             }
         else:
             changed |= {
@@ -294,6 +298,16 @@ class Superblock(Geometry):
             return 0
         return int(self.record.fs_metackhash)
 
+    @property
+    def freebsd(self) -> bool:
+        """True when FreeBSD has made or mounted it: NetBSD leaves the words for that 0."""
+        return not self.old_layout and bool(self.metackhash or self.fs_mtime)
+
+    @property
+    def keeps_extattrs(self) -> bool:
+        """True when the attributes that inodes of UFS2 hold are known to who checks it: FreeBSD, UFS2EA."""
+        return self.ufs2 and (self.fs_magic == FS_UFS2EA_MAGIC or self.freebsd)
+
     # Free space (statvfs).
 
     @property
@@ -334,6 +348,8 @@ def _old_layout_values(row: Any, offset: int) -> dict[str, Any]:
         "fs_snapinum": (0,) * len(row.fs_snapinum),
         "fs_avgfilesize": 0,
         "fs_avgfpdir": 0,
+        "fs_mtime": 0,
+        "fs_sujfree": 0,
     }
 
 

@@ -36,7 +36,7 @@ WC_NAMES = {
     WAPBL_WC_BLOCKS: "blocks",
 }
 
-_VERSION = 1
+WC_VERSION = 1
 
 #: The unit of wc_daddr, whatever a sector is.
 DEV_BSIZE = 512
@@ -135,10 +135,12 @@ class Replay:
         extents: in ascending order and disjoint; they may be written in any order.
         inodes: inode number -> mode, of the inodes that were allocated and had no name: those that still
             have none are to be freed afterwards.
+        listed: from where to where, in bytes from the start of the log, the records are that list them.
     """
 
     extents: list[Extent]
     inodes: dict[int, int]
+    listed: tuple[int, int] = (0, 0)
 
 
 def find_log(fs: Superblock, size: int) -> LogPosition:
@@ -169,7 +171,7 @@ def find_log(fs: Superblock, size: int) -> LogPosition:
 _HeaderCheck = tuple[str, Callable[[Any, int, int], bool], str]
 
 _HEADER_CHECKS: tuple[_HeaderCheck, ...] = (
-    ("wc_version", lambda wc, block, size: wc.wc_version == _VERSION, f"must be {_VERSION}"),
+    ("wc_version", lambda wc, block, size: wc.wc_version == WC_VERSION, f"must be {WC_VERSION}"),
     ("wc_len", lambda wc, block, size: wc.wc_len == block, "must be a log block"),
     (
         "wc_log_dev_bshift",
@@ -262,6 +264,7 @@ class Wapbl:
         """
         sectors: dict[int, int] = {}
         inodes: dict[int, int] = {}
+        listed = (0, 0)
         for record in self.records():
             kind = record.row.wc_type
             if kind == WAPBL_WC_BLOCKS:
@@ -274,7 +277,9 @@ class Wapbl:
                 if record.row.wc_clear:
                     inodes.clear()
                 inodes.update(record.entries)
-        return Replay(_extents(sectors, self._start), inodes)
+                first = record.offset if record.row.wc_clear or not listed[0] else listed[0]
+                listed = (first, self._advance(record.offset, self._block))
+        return Replay(_extents(sectors, self._start), inodes, listed)
 
     def _newest(self) -> tuple[int, Order, Any]:
         """Return slot, byte order and row of the header that was written last."""

@@ -27,6 +27,7 @@ from rumpfs.ondisk.ufs.dinode import (
     dinode_codec,
 )
 from rumpfs.ondisk.ufs.direct import parse_dir
+from rumpfs.ondisk.ufs.extattr import parse_extattrs
 from rumpfs.ondisk.ufs.fs import CSUM, NDADDR, ROOTINO
 from rumpfs.ondisk.ufs.superblock import find_superblock
 
@@ -86,16 +87,22 @@ class Checker:
 
     def blocks(self, ino: int, dinode: Dinode) -> None:
         fs = self.fs
+        frags = self.attributes(ino, dinode)
         kind = dinode.di_mode & IFMT
-        if kind == IFLNK and fs.is_fast_symlink(dinode.di_size, dinode.di_blocks):
-            if dinode.di_blocks:
-                self.complain(f"inode {ino} has blocks")
-            return
-        if kind not in (IFREG, IFDIR, IFLNK):
+        if kind in (IFREG, IFDIR) or (kind == IFLNK and not self.fast(dinode)):
+            frags += self.file(ino, dinode)
+        elif kind != IFLNK:
             pointers = dinode.di_db[kind in (IFBLK, IFCHR) :] + dinode.di_ib
-            if dinode.di_size or dinode.di_blocks or any(pointers):
+            if dinode.di_size or any(pointers):
                 self.complain(f"inode {ino} has blocks")
-            return
+        if frags * fs.fs_fsize // 512 != dinode.di_blocks:
+            self.complain(f"inode {ino}: di_blocks is {dinode.di_blocks}, there are {frags} frags")
+
+    def fast(self, dinode: Dinode) -> bool:
+        return self.fs.is_fast_symlink(dinode.di_size, dinode.di_blocks)
+
+    def file(self, ino: int, dinode: Dinode) -> int:
+        fs = self.fs
         frags = 0
         nblocks = -(-dinode.di_size // fs.fs_bsize)
         for lbn, frag in enumerate(dinode.di_db):
@@ -103,7 +110,7 @@ class Checker:
                 self.complain(f"inode {ino}: block {lbn} is beyond the end")
             elif frag:
                 frags += self.take(ino, frag, fs.blksize(dinode.di_size, lbn) // fs.fs_fsize)
-            elif kind == IFDIR and lbn < nblocks:
+            elif dinode.di_mode & IFMT == IFDIR and lbn < nblocks:
                 self.complain(f"directory {ino} has a hole")
         start = NDADDR
         for level, frag in enumerate(dinode.di_ib):
@@ -112,11 +119,24 @@ class Checker:
             elif frag:
                 frags += self.indirect(ino, frag, level, start, nblocks)
             start += fs.fs_nindir ** (level + 1)
-        for lbn, frag in enumerate(dinode.di_extb if fs.ufs2 else ()):
-            if frag:
-                frags += self.take(ino, frag, fs.blksize(dinode.di_extsize, lbn) // fs.fs_fsize)
-        if frags * fs.fs_fsize // 512 != dinode.di_blocks:
-            self.complain(f"inode {ino}: di_blocks is {dinode.di_blocks}, there are {frags} frags")
+        return frags
+
+    def attributes(self, ino: int, dinode: Dinode) -> int:
+        """Take the area of extended attributes, which is whole (UFS2)."""
+        fs = self.fs
+        frags = 0
+        area = b""
+        for lbn, frag in enumerate(dinode.di_extb):
+            count = fs.blksize(dinode.di_extsize, lbn) // fs.fs_fsize
+            if bool(frag) != bool(count):
+                self.complain(f"inode {ino}: di_extb[{lbn}] is {frag}, di_extsize {dinode.di_extsize}")
+            elif frag:
+                frags += self.take(ino, frag, count)
+                area += self.read(count * fs.fs_fsize, frag * fs.fs_fsize)
+        _, damage = parse_extattrs(area[: dinode.di_extsize], fs.order, f"inode {ino}")
+        if damage is not None or any(area[dinode.di_extsize :]):
+            self.complain(f"inode {ino}: extended attributes: {damage or 'not zero behind them'}")
+        return frags
 
     def indirect(self, ino: int, frag: int, level: int, start: int, nblocks: int) -> int:
         fs = self.fs

@@ -21,9 +21,6 @@ from tests.fs.ffs.harness import RDEV, content, resolve
 
 USER = Cred(7, 7, 7, 7, 7, 7)
 
-SIZES = (1, 100, 511, 512, 513, 4096, 5000, 16384, 70000, 200000)
-GAPS = (1, 511, 4096, 70000, 900000)
-
 
 @contextmanager
 def writable(
@@ -54,9 +51,17 @@ class Workload:
         refused: operations that found no space.
     """
 
+    #: bytes that one write has, and that it leaves out behind the end
+    SIZES: tuple[int, ...] = (1, 100, 511, 512, 513, 4096, 5000, 16384, 70000, 200000)
+    GAPS: tuple[int, ...] = (1, 511, 4096, 70000, 900000)
+
     def __init__(self, mp: FfsMount, seed: int, moves: bool = True) -> None:
         self.mp = mp
-        self._moves = [self.move_directory] if moves else []
+        self.operations = (
+            [self.create] * 3 + [self.write] * 6 + [self.truncate] * 3 + [self.remove] * 2
+            + [self.mkdir, self.rmdir, self.rename, self.link, self.symlink]
+            + ([self.move_directory] if moves else [])
+        )  # fmt: skip
         self.random = random.Random(seed)
         self.files: dict[bytes, bytearray] = {}
         self.dirs = [b""]
@@ -65,14 +70,10 @@ class Workload:
 
     def run(self, count: int) -> None:
         """Do `count` operations."""
-        operations = (
-            [self.create] * 3 + [self.write] * 6 + [self.truncate] * 3 + [self.remove] * 2
-            + [self.mkdir, self.rmdir, self.rename, self.link, self.symlink] + self._moves
-        )  # fmt: skip
         for _ in range(count):
             self._count += 1
             try:
-                self.random.choice(operations)(self.random.choice((ROOT, USER)))
+                self.random.choice(self.operations)(self.random.choice((ROOT, USER)))
             except VfsError as error:
                 if error.errno != ENOSPC:
                     raise
@@ -93,19 +94,27 @@ class Workload:
         name = kind + b"%d" % self._count + b"x" * self.random.choice((0, 0, 5, 60, 200))
         return self.random.choice(self.dirs), name
 
+    def empty(self) -> bytearray:
+        """Return the content of a new file."""
+        return bytearray()
+
+    def piece(self, data: bytearray, offset: int, size: int) -> bytes:
+        """Return what is written to a file at an offset."""
+        return self.random.randbytes(size)
+
     def create(self, cred: Cred) -> None:
         directory, name = self._new(b"f")
         self._vp(directory).create(name, 0o100644, cred)
-        self.files[directory + b"/" + name] = bytearray()
+        self.files[directory + b"/" + name] = self.empty()
 
     def write(self, cred: Cred) -> None:
         if self.files:
             path = self._file()
             data = self.files[path]
             end = len(data)
-            places = (0, end, end, self.random.randrange(end + 1), end + self.random.choice(GAPS))
+            places = (0, end, end, self.random.randrange(end + 1), end + self.random.choice(self.GAPS))
             offset = self.random.choice(places)
-            piece = self.random.randbytes(self.random.choice(SIZES))
+            piece = self.piece(data, offset, self.random.choice(self.SIZES))
             self._vp(path).write(offset, piece, 0, cred)
             data.extend(bytes(max(0, offset - end)))
             data[offset : offset + len(piece)] = piece
@@ -114,7 +123,7 @@ class Workload:
         if self.files:
             path = self._file()
             data = self.files[path]
-            choices = (0, self.random.randrange(len(data) + 1), len(data) + self.random.choice(SIZES))
+            choices = (0, self.random.randrange(len(data) + 1), len(data) + self.random.choice(self.SIZES))
             size = self.random.choice(choices)
             self._vp(path).setattr(SetAttr(size=size), ROOT)
             data[size:] = bytes(max(0, size - len(data)))

@@ -31,12 +31,11 @@ class _Enough(Exception):
 def check_blocks(ck: Check, ino: int, di: Dinode) -> None:
     """Claim the blocks of an inode, and compare their number with di_blocks."""
     claim = _Claim(ck, ino, di)
-    if has_blocks(ck.fs, di):
-        try:
-            for frag, count in _runs(ck, di, claim.beyond):
-                claim.run(frag, count)
-        except _Enough:
-            ck.limits[ino] = claim.frags
+    try:
+        for frag, count in _runs(ck, di, claim.beyond):
+            claim.run(frag, count)
+    except _Enough:
+        ck.limits[ino] = claim.frags
     expected = claim.frags * ck.fs.fs_fsize // DEV_BSIZE
     if di.di_blocks != expected:
         where = {"inode": ino, "field": "di_blocks", "got": di.di_blocks, "expected": expected}
@@ -59,7 +58,7 @@ def charge(ck: Check, ino: int, di: Dinode, blocks: int, files: int) -> None:
 def release(ck: Check, ino: int, di: Dinode) -> None:
     """Take an inode and its blocks, as far as no other inode uses them, out of the tables, and zero it."""
     before = ck.blocks
-    if ino not in ck.unclaimed and has_blocks(ck.fs, di):
+    if ino not in ck.unclaimed:
         _release_blocks(ck, ino, di)
     charge(ck, ino, di, (ck.blocks - before) * ck.fs.fs_fsize // DEV_BSIZE, -1)
     ck.clear(ino)
@@ -95,7 +94,9 @@ def runs(ck: Check, ino: int, di: Dinode) -> Iterator[tuple[int, int]]:
 def _runs(ck: Check, di: Dinode, beyond: Beyond | None) -> Iterator[tuple[int, int]]:
     """Yield (frag, count) of everything that an inode points to."""
     snapshot = di.di_flags & SF_SNAPSHOT
-    found: Iterator[Run] = chain(ck.walk.runs(di.di_size, di.di_db, di.di_ib, beyond), ck.walk.attributes(di))
+    found: Iterator[Run] = ck.walk.attributes(di)
+    if has_blocks(ck.fs, di):
+        found = chain(ck.walk.runs(di.di_size, di.di_db, di.di_ib, beyond), found)
     for _, frag, count in found:
         if not (snapshot and frag in _SNAPSHOT_MARKS):
             yield frag, count

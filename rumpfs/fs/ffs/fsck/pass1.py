@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rumpfs.fs.ffs.fsck.claim import bad_block, check_blocks, runs
 from rumpfs.fs.ffs.fsck.hashes import wrong_hash
 from rumpfs.fs.ffs.fsck.tables import BADDIR, BADFILE, DIR, FILE, FREE, Directory
-from rumpfs.fs.ffs.fsck.walk import has_blocks, is_fast
+from rumpfs.fs.ffs.fsck.walk import is_fast
 from rumpfs.ondisk.ufs.cg import CG, CG_MAGIC
 from rumpfs.ondisk.ufs.ckhash import CK_INODE
 from rumpfs.ondisk.ufs.dinode import (
@@ -197,10 +197,7 @@ def _pass1b(ck: Check) -> None:
     for ino in range(ROOTINO, ck.fs.maxino):
         if state[ino] == FREE or ino in ck.unclaimed:
             continue
-        di = ck.dinode(ino)
-        if not has_blocks(ck.fs, di):
-            continue
-        for first, count in runs(ck, ino, di):
+        for first, count in runs(ck, ino, ck.dinode(ino)):
             for frag in range(first, first + count):
                 if frag in wanted:
                     wanted.discard(frag)

@@ -1,23 +1,17 @@
-"""Extended attributes (NetBSD: ufs_extattr.c for UFS1, ffs_extattr.c for UFS2).
+"""The extended attributes of UFS1: backing files with a slot for every inode (NetBSD: ufs_extattr.c).
 
-UFS1 keeps them in backing files, which have to be started: by mounting with MNT_EXTATTR, or by extattrctl(2).
-
-UFS2 keeps them with the inode. They are read also under the plain magic: FreeBSD writes them under it, and a
-NetBSD that knows nothing of them writes none, so there is nothing to mistake. NetBSD writes them only under
-the magic of UFS2EA, because an fsck_ffs without them takes their blocks for damage.
-
-Attributes are read and not changed: that is EROFS on a read-only mount, and EOPNOTSUPP on one for writing as
-well as under the plain magic of UFS2.
-
-An attribute that is not there is ENODATA: UFS1's recorded answer, and the one that setxattr's flags go by.
+They have to be started: by mounting with MNT_EXTATTR, or by extattrctl(2). An attribute that is set for the
+first time gets its backing file then, below .attribute.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import NOTE_WRITE
 from rumpfs.abi.extattr import (
     EXTATTR_CMD_START,
     EXTATTR_CMD_STOP,
@@ -25,26 +19,24 @@ from rumpfs.abi.extattr import (
     UFS_EXTATTR_CMD_DISABLE,
     UFS_EXTATTR_CMD_ENABLE,
 )
-from rumpfs.abi.mount import MNT_EXTATTR, MNT_RDONLY
+from rumpfs.abi.mount import MNT_RDONLY
+from rumpfs.abi.stat import S_IFREG
 from rumpfs.base.copy import COPYIN_MAX, Buffer
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.fs.ffs.extattr.extattrs import Extattrs, Store
 from rumpfs.fs.ffs.lookup import DirDamage, read_entries
 from rumpfs.fs.ffs.readwrite import DataInode
-from rumpfs.ondisk.ufs.dinode import Dinode
+from rumpfs.ondisk.layout import BIG, LITTLE
 from rumpfs.ondisk.ufs.extattr import (
-    NXADDR,
     UFS_EXTATTR_FILEHEADER,
     UFS_EXTATTR_FSROOTSUBDIR,
     UFS_EXTATTR_HEADER,
-    Attributes,
     Slots,
     decode_fileheader,
-    parse_extattrs,
 )
-from rumpfs.ondisk.ufs.fs import FS_UFS2EA_MAGIC
-from rumpfs.vfs.cred import VREAD, Cred
+from rumpfs.vfs.cred import ROOT, VEXEC, VREAD, VWRITE, Cred
 from rumpfs.vfs.genfs import can_extattr
-from rumpfs.vfs.vnode import VDIR, VREG, Vnode, eopnotsupp, vref, vrele
+from rumpfs.vfs.vnode import VDIR, VREG, Vnode, eopnotsupp, knote, vref, vrele
 
 if TYPE_CHECKING:
     from rumpfs.fs.ffs.inode import Inode
@@ -52,133 +44,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rumpfs.fs.ffs")
 
-
-class Extattrs:
-    """The extended attributes of a mount; the operations are those of `Vnode` and `Mount`.
-
-    Args:
-        mp: the mount.
-    """
-
-    def __init__(self, mp: FfsMount) -> None:
-        self._mp = mp
-
-    def get(self, ip: Inode, attrnamespace: int, name: bytes, cred: Cred) -> Buffer:
-        """Return the value of an attribute."""
-        eopnotsupp()
-
-    def names(self, ip: Inode, attrnamespace: int, cred: Cred) -> list[bytes]:
-        """Return the names of the attributes in a namespace."""
-        eopnotsupp()
-
-    def change(self, name: bytes) -> NoReturn:
-        """Refuse to set or delete an attribute."""
-        eopnotsupp()
-
-    def extattrctl(
-        self, cmd: int, vp: Vnode | None, attrnamespace: int, name: bytes | None, cred: Cred
-    ) -> None:
-        """Start or stop attributes."""
-        eopnotsupp()
-
-    def start(self) -> None:
-        """Start what MNT_EXTATTR asks for. Errors: ENOENT, ENOTDIR, EBUSY, EIO."""
-
-    def stop(self) -> None:
-        """Stop what was started."""
-
-    def mounted(self) -> bool:
-        """Start what a mount with MNT_EXTATTR asks for (start_extattr); it is mounted even if that fails."""
-        try:
-            self.start()
-        except VfsError as error:
-            log.warning("%s: extended attributes are not started: %s", self._mp.um_fs.where, error)
-            return False
-        return True
-
-    def update(self, flags: int) -> int:
-        """Start or stop as the flags of an update ask; return those that the mount gets (mount_update)."""
-        if (self._mp.mnt_flag ^ flags) & MNT_EXTATTR:
-            if not flags & MNT_EXTATTR:
-                self.stop()
-            elif not self.mounted():
-                return flags & ~MNT_EXTATTR
-        return flags
-
-
-def _refuse_change(mp: FfsMount) -> NoReturn:
-    if mp.mnt_flag & MNT_RDONLY:
-        raise VfsError(errno.EROFS)
-    eopnotsupp("extended attributes of an FFS can be read, not changed")
-
-
-class InodeExtattrs(Extattrs):
-    """The attributes of UFS2, which are with the inodes. Those of the inode that was asked last are kept."""
-
-    def __init__(self, mp: FfsMount) -> None:
-        Extattrs.__init__(self, mp)
-        self._dinode: Dinode | None = None
-        self._attributes: Attributes = {}
-        self._damage: DiskError | None = None
-
-    def get(self, ip: Inode, attrnamespace: int, name: bytes, cred: Cred) -> Buffer:
-        can_extattr(ip, attrnamespace, VREAD, cred)
-        self._load(ip)
-        value = self._attributes.get((attrnamespace, name))
-        if value is None:
-            self._check()
-            raise VfsError(errno.ENODATA)
-        return value
-
-    def names(self, ip: Inode, attrnamespace: int, cred: Cred) -> list[bytes]:
-        can_extattr(ip, attrnamespace, VREAD, cred)
-        self._load(ip)
-        self._check()
-        return [name for namespace, name in self._attributes if namespace == attrnamespace]
-
-    def change(self, name: bytes) -> NoReturn:
-        if self._mp.um_fs.fs_magic != FS_UFS2EA_MAGIC:
-            eopnotsupp("NetBSD changes extended attributes only in a UFS2 made for them (newfs -O 2ea)")
-        if not name:
-            raise VfsError(errno.EINVAL)
-        _refuse_change(self._mp)
-
-    def _load(self, ip: Inode) -> None:
-        """Read the area of an inode, as far as it can be read."""
-        dinode = ip.dinode
-        if dinode is self._dinode:
-            return
-        where = f"{self._mp.um_fs.where}: inode {ip.i_number}"
-        try:
-            area = self._area(dinode, where)
-            self._attributes, self._damage = parse_extattrs(area, self._mp.um_fs.order, where)
-        except DiskError as error:
-            self._attributes, self._damage = {}, error
-        self._dinode = dinode
-
-    def _area(self, dinode: Dinode, where: str) -> bytes:
-        """Return the bytes of an area. Raises: Corrupt."""
-        mp = self._mp
-        fs = mp.um_fs
-        left = dinode.di_extsize
-        if not 0 <= left <= NXADDR * fs.fs_bsize:
-            raise Corrupt(where, "di_extsize", left, f"an area has {NXADDR * fs.fs_bsize} bytes at most")
-        parts = []
-        for index, frag in enumerate(dinode.di_extb):
-            nbytes = min(left, fs.fs_bsize)
-            if not nbytes:
-                break
-            if frag <= 0 or (frag << fs.fs_fshift) + nbytes > mp.um_frags << fs.fs_fshift:
-                why = f"the {nbytes} bytes there are not within the {mp.um_frags} frags of the file system"
-                raise Corrupt(where, f"di_extb[{index}]", frag, why)
-            parts.append(mp.pread(nbytes, frag << fs.fs_fshift))
-            left -= nbytes
-        return b"".join(parts)
-
-    def _check(self) -> None:
-        """Check that all of the area could be read. Errors: EIO."""
-        if self._damage is not None:
-            raise self._mp.damaged(self._damage)
+#: Bytes of a value in a backing file that is made when it is needed (ufs_extattr_autocreate), and its mode.
+_AUTOCREATE: Final = 1024
+_AUTOCREATE_MODE: Final = S_IFREG | 0o600
 
 
 class Attribute(NamedTuple):
@@ -190,7 +58,7 @@ class Attribute(NamedTuple):
 
 
 class FileExtattrs(Extattrs):
-    """The attributes of UFS1, each of which is a file with a slot for every inode."""
+    """The attributes of UFS1."""
 
     def __init__(self, mp: FfsMount) -> None:
         Extattrs.__init__(self, mp)
@@ -222,9 +90,50 @@ class FileExtattrs(Extattrs):
             if namespace == attrnamespace and self._length(ip, attribute) is not None
         ]
 
-    def change(self, name: bytes) -> NoReturn:
-        self._started()
-        _refuse_change(self._mp)
+    def set(self, ip: Inode, attrnamespace: int, name: bytes, length: int, cred: Cred) -> Store:
+        """Return what stores a value (ufs_extattr_set).
+
+        Errors:
+            EOPNOTSUPP: attributes are not started; EROFS; EINVAL: no name; those of `can_extattr`; ENODATA:
+            there is no such attribute, and it cannot be made; ENXIO: its slots are shorter; EFBIG, ENOSPC,
+            EIO.
+        """
+        self._changeable(ip, attrnamespace, name, cred)
+        attribute = self._attribute(attrnamespace, name, cred)
+        if length > attribute.slots.size:
+            raise VfsError(errno.ENXIO)
+
+        def store(value: bytes) -> None:
+            self._store(attribute, ip, attribute.slots.header(len(value), ip.dinode.di_gen), value)
+
+        return store
+
+    def delete(self, ip: Inode, attrnamespace: int, name: bytes, cred: Cred) -> None:
+        """Take an attribute away (ufs_extattr_rm). Errors: those of `set`."""
+        enabled = self._changeable(ip, attrnamespace, name, cred)
+        attribute = enabled.get((attrnamespace, name))
+        if attribute is None or not self._remove(ip, attribute):
+            raise VfsError(errno.ENODATA)
+
+    def inactive(self, ip: Inode) -> None:
+        for attribute in list((self._enabled or {}).values()):
+            try:
+                self._remove(ip, attribute)
+            except VfsError as error:
+                self._mp.damaged(error)
+
+    def _changeable(
+        self, ip: Inode, attrnamespace: int, name: bytes, cred: Cred
+    ) -> dict[tuple[int, bytes], Attribute]:
+        enabled = self._started()
+        if self._mp.mnt_flag & MNT_RDONLY:
+            raise VfsError(errno.EROFS)
+        if not name:
+            raise VfsError(errno.EINVAL)
+        can_extattr(ip, attrnamespace, VWRITE, cred)
+        return enabled
+
+    # --- starting and stopping ------------------------------------------------------------------
 
     def extattrctl(
         self, cmd: int, vp: Vnode | None, attrnamespace: int, name: bytes | None, cred: Cred
@@ -304,8 +213,7 @@ class FileExtattrs(Extattrs):
                 raise Corrupt(where, "uef_size", slots.size, f"a value has {COPYIN_MAX} bytes at most")
         except DiskError as error:
             raise VfsError(errno.EINVAL, str(error)) from error
-        if vp.v_mount is not self._mp:
-            vref(vp)
+        self._hold(vp)
         enabled[attrnamespace, name] = Attribute(vp, slots, where)
 
     def _disable(self, attrnamespace: int, name: bytes) -> None:
@@ -315,8 +223,56 @@ class FileExtattrs(Extattrs):
         attribute = (self._enabled or {}).pop((attrnamespace, name), None)
         if attribute is None:
             raise VfsError(errno.ENODATA)
-        if attribute.vp.v_mount is not self._mp:
-            vrele(attribute.vp)
+        self._let_go(attribute.vp)
+
+    def _hold(self, vp: Vnode) -> None:
+        """Keep a backing file in use. One of this mount's own does not make the mount busy."""
+        vref(vp)
+        if vp.v_mount is self._mp:
+            self._mp.mnt_busy -= 1
+
+    def _let_go(self, vp: Vnode) -> None:
+        if vp.v_mount is self._mp:
+            self._mp.mnt_busy += 1
+        vrele(vp)
+
+    # --- backing files --------------------------------------------------------------------------
+
+    def _attribute(self, attrnamespace: int, name: bytes, cred: Cred) -> Attribute:
+        """Return an attribute, which is made if it is not there. Errors: ENODATA, EOPNOTSUPP."""
+        enabled = self._started()
+        if (attrnamespace, name) not in enabled:
+            try:
+                self._autocreate(attrnamespace, name, cred)
+            except VfsError as error:
+                raise VfsError(errno.ENODATA, str(error)) from error
+        return enabled[attrnamespace, name]
+
+    def _autocreate(self, attrnamespace: int, name: bytes, cred: Cred) -> None:
+        """Make the backing file of an attribute, as its user, and start it (ufs_extattr_autocreate_attr).
+
+        Errors: ENOENT, ENOTDIR, EACCES: the directory for it; EEXIST, EINVAL (name), ENOSPC, EIO.
+        """
+        mp = self._mp
+        text = next(text for text, number in EXTATTR_NAMESPACES.items() if number == attrnamespace)
+        dvp: Vnode = mp.mnt_root
+        for part in (UFS_EXTATTR_FSROOTSUBDIR, text.encode()):
+            dvp.access(VEXEC, cred)
+            vp = dvp.lookup(part)
+            if vp is None:
+                raise VfsError(errno.ENOENT, "there is no directory for its backing file")
+            dvp = vp
+        dvp.access(VEXEC | VWRITE, cred)
+        if b"/" in name or name in (b".", b".."):
+            raise VfsError(errno.EINVAL, "a backing file cannot have this name")
+        if dvp.lookup(name) is not None:
+            raise VfsError(errno.EEXIST, "its backing file is not started")
+        vp = dvp.create(name, _AUTOCREATE_MODE, cred)
+        knote(dvp, NOTE_WRITE, name)
+        order = LITTLE if sys.byteorder == "little" else BIG
+        vp.write(0, Slots(order, _AUTOCREATE).fileheader(), 0, ROOT)
+        where = f"{UFS_EXTATTR_FSROOTSUBDIR.decode()}/{text}/{name.decode('ascii', 'replace')}"
+        self._enable(vp, attrnamespace, name, where)
 
     def _length(self, ip: Inode, attribute: Attribute) -> int | None:
         """Return how long the value of an inode is; None when it has none (ufs_extattr_get_header).
@@ -331,13 +287,32 @@ class FileExtattrs(Extattrs):
         except DiskError as error:
             raise self._mp.damaged(error) from error
 
+    def _remove(self, ip: Inode, attribute: Attribute) -> bool:
+        """Empty the slot of an inode; return whether there was a value. Errors: EIO."""
+        if self._length(ip, attribute) is None:
+            return False
+        self._store(attribute, ip, attribute.slots.header(None, ip.dinode.di_gen))
+        return True
+
+    def _store(self, attribute: Attribute, ip: Inode, header: bytes, value: bytes = b"") -> None:
+        """Write the slot of an inode. Errors: ENODATA: the backing file is gone; EFBIG, ENOSPC, EIO.
+
+        Where it lies in two blocks, the header that makes the value count is written last.
+        """
+        vp = attribute.vp
+        if not vp.getattr().mode:
+            raise VfsError(errno.ENODATA, f"{attribute.where} was removed")
+        offset = attribute.slots.offset(ip.i_number)
+        bshift = self._mp.um_fs.fs_bshift
+        if offset >> bshift == offset + len(header) + len(value) >> bshift:
+            vp.write(offset, header + value, 0, ROOT)
+        else:
+            if value:
+                vp.write(offset + len(header), value, 0, ROOT)
+            vp.write(offset, header, 0, ROOT)
+
 
 def _read(vp: Vnode, offset: int, length: int) -> bytes:
     """Return at most `length` bytes of a file. Errors: EIO."""
     data = vp.read(offset, length)
     return b"".join(data) if isinstance(data, list) else bytes(data)
-
-
-def extattrs_of(mp: FfsMount) -> Extattrs:
-    """Return the extended attributes of a mount."""
-    return InodeExtattrs(mp) if mp.um_fs.ufs2 else FileExtattrs(mp)

@@ -1,0 +1,113 @@
+"""The files of an image, in a kernel of this process: what verbs do in a server, they do there, too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rumpfs.abi import errno
+from rumpfs.abi.mount import MNT_RDONLY, UFS_ARGS
+from rumpfs.base.errors import VfsError
+from rumpfs.base.registry import solve
+from rumpfs.cli.address import ImageAddress
+from rumpfs.cli.images.direct import DirectTransport
+from rumpfs.cli.images.opening import reported
+from rumpfs.cli.places import ServerFiles
+from rumpfs.cli.tool import FAILED, Failure
+from rumpfs.client.raw import Syscalls
+from rumpfs.dev.image import open_image
+from rumpfs.kern.kernel import Kernel
+from rumpfs.kern.local import Local
+from rumpfs.kern.sys_mount import sys_mount
+
+_COMPONENTS: Final = ("rumpvfs", "rumpdev", "rumpdev_disk", "rumpfs_ffs")
+#: what the image is called in its kernel
+_KEY: Final = b"/dev/image"
+
+
+class _Kept(logging.Handler):
+    """Keeps messages."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
+        self.records.append(record)
+
+
+@contextmanager
+def _later() -> Iterator[None]:
+    """Hold messages back until the block has succeeded; an error says by itself what they say."""
+    logger = logging.getLogger("rumpfs")
+    kept = _Kept()
+    logger.addHandler(kept)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(kept)
+        logger.propagate = True
+    for record in kept.records:
+        logger.handle(record)
+
+
+class ImageFiles(ServerFiles):
+    """The files of the file system in an image.
+
+    Args:
+        image: which image, and what part of it.
+        text: its address, for messages.
+        writable: mount it for writing.
+
+    Errors:
+        Failure: it cannot be opened, or holds no file system that can be mounted so.
+    """
+
+    def __init__(self, image: ImageAddress, text: str, writable: bool) -> None:
+        self._text = text
+        self.writable = writable
+        self._kernel = Kernel(1, None, False, lambda _: None)
+        for component in solve(_COMPONENTS, bind_now=True):
+            self._kernel.add(component)
+        self._kernel.boot()
+        try:
+            with reported(text, image.path), _later():
+                window = open_image(image.path, image.part, image.offset, readonly=not writable)
+                self._kernel.etfs_register(_KEY, window)
+                self._mount()
+        except Failure:
+            self._kernel.reboot(0)
+            raise
+        self.forgotten: list[int] = []
+        self._transport = DirectTransport(self._kernel.spawn(b"rumpfs"))  # type: ignore[assignment]
+        self.sys = Syscalls(self._transport)
+
+    def _mount(self) -> None:
+        memory = Local()
+        args = memory.map(UFS_ARGS.pack(memory.string(_KEY)))
+        flags = 0 if self.writable else MNT_RDONLY
+        memory.run(
+            sys_mount(
+                self._kernel.initproc, memory.string(b"ffs"), memory.string(b"/"), flags, args, UFS_ARGS.size
+            )
+        )
+
+    def close(self) -> None:
+        """Write what is to be written, and close the image.
+
+        Errors:
+            Failure: not everything could be written.
+        """
+        self._transport.close()
+        assert self._kernel.vfs is not None
+        try:
+            self._kernel.vfs.unmount_all()
+        except VfsError as error:
+            why = error.why or errno.strerror(error.errno)
+            raise Failure(f"{self._text}: not everything could be written: {why}", FAILED) from error
+        finally:
+            self._kernel.reboot(0)

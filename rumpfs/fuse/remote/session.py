@@ -1,0 +1,205 @@
+"""A connection to the server, and the ways to a file in it."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from typing import Any, Final
+
+from rumpfs.abi import errno
+from rumpfs.abi.fcntl import (
+    AT_SYMLINK_NOFOLLOW,
+    O_DIRECTORY,
+    O_NOFOLLOW,
+    O_NONBLOCK,
+    O_RDONLY,
+    O_WRONLY,
+)
+from rumpfs.abi.limits import RLIMIT_NOFILE
+from rumpfs.abi.stat import S_IFDIR, S_IFREG
+from rumpfs.client.errors import RumpError
+from rumpfs.client.raw import RawClient
+from rumpfs.fuse.remote.descriptors import Descriptor, Descriptors
+from rumpfs.fuse.remote.rnode import Rnode, Stale
+
+#: seconds that a server may take to answer a connection
+CONNECT_TIMEOUT: Final = 5.0
+#: bytes of a path in one call; the kernel takes 1023 (PATH_MAX)
+_PATH: Final = 1000
+#: what opening a directory takes
+_DIR: Final = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK
+#: no FIFO is waited for, no link followed, should the name mean another file by now
+_SAFE: Final = O_NOFOLLOW | O_NONBLOCK
+#: a name does not mean a file (any more): nothing, something else, or what cannot be opened like a file
+_ELSEWHERE: Final = frozenset({
+    errno.ENOENT, errno.ENOTDIR, errno.EFTYPE, errno.ELOOP, errno.ESTALE, errno.EISDIR, errno.EOPNOTSUPP,
+    errno.ENXIO,
+})  # fmt: skip
+_FULL: Final = (errno.EMFILE, errno.ENFILE)
+_rlimit: Final = struct.Struct("<QQ")
+
+
+class Session:
+    """One connection; with it end all of its descriptors.
+
+    Args:
+        url: of the server.
+        path: of the directory that is mounted.
+
+    Errors:
+        OSError: the server cannot be reached, or has no such directory.
+    """
+
+    def __init__(self, url: str, path: bytes) -> None:
+        self.client = RawClient(url, "mount.rumpfs", timeout=CONNECT_TIMEOUT, on_signal=_ignore)
+        self.sys: Any = self.client.sys
+        try:
+            self.sys.umask(0)
+            _, most = _rlimit.unpack(self.sys.getrlimit(RLIMIT_NOFILE))
+            self.sys.setrlimit(RLIMIT_NOFILE, _rlimit.pack(most, most))
+            self.root_fd: int = self.sys.open(path, O_RDONLY | O_DIRECTORY, 0)
+            self.root_status: bytes = self.sys.fstat(self.root_fd)
+        except BaseException:
+            self.client.close()
+            raise
+        self.descriptors = Descriptors(self._close)
+        self._root: Rnode | None = None
+
+    def enter(self, root: Rnode) -> None:
+        """Let a file be the root of what is seen: the directory that is mounted."""
+        root.seen(self.root_status)
+        self._root = root
+        self.descriptors.root(root, self.root_fd)
+
+    def _close(self, fd: int) -> None:
+        with suppress(RumpError):  # then it is closed all the same: the connection has ended
+            self.sys.close(fd)
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def openat(self, fd: int, name: bytes, flags: int, mode: int = 0) -> int:
+        """Open a name in a directory; when the table is full, in place of descriptors that are only kept."""
+        try:
+            return int(self.sys.openat(fd, name, flags, mode))
+        except RumpError as error:
+            if error.netbsd_errno not in _FULL:
+                raise
+        self.descriptors.shed()
+        return int(self.sys.openat(fd, name, flags, mode))
+
+    def statat(self, fd: int, name: bytes) -> bytes:
+        """Return struct stat of a name in a directory."""
+        return bytes(self.sys.fstatat(fd, name, AT_SYMLINK_NOFOLLOW))
+
+    def directory(self, file: Rnode) -> Descriptor:
+        """Return a descriptor of a directory, in use. Errors: Stale."""
+        found = self.descriptors.get(file)
+        return found if found is not None else self.descriptors.keep(file, self._walk(file))
+
+    def _walk(self, file: Rnode) -> int:
+        """Open a directory by the names that led to it, from the next one above that is open."""
+        names: list[bytes] = []
+        above = file
+        while True:
+            if not above.names:
+                raise Stale
+            above, name = above.names[-1]
+            names.append(name)
+            base = self.descriptors.get(above)
+            if base is not None:
+                break
+        with base as fd:
+            return self._verified(file, self._descend(fd, names[::-1]))
+
+    def _descend(self, fd: int, names: list[bytes]) -> int:
+        """Open a directory below another one, in as few calls as a path of limited length allows."""
+        pieces: list[list[bytes]] = [[]]
+        for name in names:
+            if sum(map(len, pieces[-1])) + len(pieces[-1]) + len(name) > _PATH:
+                pieces.append([])
+            pieces[-1].append(name)
+        below = fd
+        for piece in pieces:
+            above = below
+            try:
+                below = self.openat(above, b"/".join(piece), _DIR)
+            except RumpError as error:
+                if error.netbsd_errno in _ELSEWHERE:
+                    raise Stale from None
+                raise
+            finally:
+                if above != fd:
+                    self._close(above)
+        return below
+
+    def _verified(self, file: Rnode, fd: int, where: tuple[Rnode, bytes] | None = None) -> int:
+        """Return a descriptor that was opened by name, if it is the file's. Errors: Stale."""
+        try:
+            status = self.sys.fstat(fd)
+            if not file.was(status, where or file.names[-1]):
+                raise Stale
+        except BaseException:
+            self._close(fd)
+            raise
+        file.seen(status)
+        return fd
+
+    def open(self, file: Rnode, flags: int) -> int:
+        """Open a file or directory. Errors: Stale, and those of open."""
+        if file.type == S_IFDIR:
+            with self.directory(file) as fd:
+                return self.openat(fd, b".", flags | O_DIRECTORY)
+        for where in file.names[::-1]:
+            with self.directory(where[0]) as directory:
+                try:
+                    return self._verified(file, self.openat(directory, where[1], flags | _SAFE), where)
+                except RumpError as error:
+                    if error.netbsd_errno not in _ELSEWHERE:
+                        raise
+                except Stale:
+                    pass  # another file has the name
+            file.unnamed(where)
+        raise Stale
+
+    def descriptor(self, file: Rnode, write: bool = False) -> Descriptor:
+        """Return a descriptor of a file or directory, in use. Errors: Stale, and those of open."""
+        if file.type == S_IFDIR:
+            return self.directory(file)
+        found = self.descriptors.get(file, write)
+        if found is None:
+            found = Descriptor(self.descriptors, self.open(file, O_WRONLY if write else O_RDONLY), write)
+            found.over = True  # once it is not used
+        return found
+
+    def stat(self, file: Rnode) -> bytes:
+        """Return struct stat of a file. Errors: Stale."""
+        found = self.descriptors.get(file)
+        if found is not None:
+            with found as fd:
+                return file.seen(self.sys.fstat(fd))
+        _, _, status = self.place(file)
+        return status
+
+    def place(self, file: Rnode) -> tuple[Rnode, bytes, bytes]:
+        """Return a directory and a name that mean a file now, and its struct stat. Errors: Stale."""
+        for where in file.names[::-1]:
+            with self.directory(where[0]) as fd:
+                try:
+                    status = self.statat(fd, where[1])
+                except RumpError as error:
+                    if error.netbsd_errno != errno.ENOENT:
+                        raise
+                else:
+                    if file.was(status, where):
+                        return *where, file.seen(status)
+            file.unnamed(where)
+        raise Stale
+
+    @staticmethod
+    def has_descriptors(file: Rnode) -> bool:
+        """Whether a file can be opened without any effect."""
+        return file.type in (S_IFREG, S_IFDIR)
+
+
+def _ignore(signo: int) -> None:
+    """What the kernel raises is told by the errno of the call as well."""
