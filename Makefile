@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow conformance lint bench bench-pinned bench-unpinned clean
+.PHONY: help setup demo test test-slow conformance lint bench bench-pinned bench-unpinned clean install-helpers uninstall-helpers
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -43,6 +43,19 @@ bench-pinned: setup ## only the rows with client and server on one CPU
 
 bench-unpinned: setup ## only the rows without pinning
 	$(BIN)/python -m tests.bench --unpinned $(ARGS)
+
+# Where mount(8) and systemd look, and where the commands are that they run.
+PREFIX ?= /usr/local
+SBINDIR ?= /usr/sbin
+BINDIR ?= $(CURDIR)/$(BIN)
+HELPERS = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' \
+	RUMPFS='$(CURDIR)/$(BIN)/rumpfs' mount_helpers/install
+
+install-helpers: setup ## let mount(8), systemd and the shells find rumpfs (DESTDIR, PREFIX, SBINDIR, BINDIR)
+	@$(HELPERS) put
+
+uninstall-helpers: ## remove what install-helpers installed
+	@$(HELPERS) remove
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

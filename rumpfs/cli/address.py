@@ -9,25 +9,16 @@
 `unix://sock`               a server as a whole
 ==========================  =================================================================
 
-The url, and the image, end at the last ``:/``; behind the scheme of a url.
-
-Of an image, PART is a letter of a disklabel (``a``), the number of a partition (``2``) or both (``s2a``),
-OFFSET the byte at which the disk begins (``1m``).
+The url, and the image, end at the last ``:/``; behind the scheme of a url. `base.address` says what PART and
+OFFSET are.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from rumpfs.base.sizes import SizeError, parse_size
-
-SCHEMES: Final = ("unix", "tcp", "tcp6")
-
-
-class AddressError(Exception):
-    """An address cannot be understood; the text says how to write it."""
+from rumpfs.base.address import SCHEMES, AddressError, ImageAddress, parse_image
 
 
 class HostAddress(NamedTuple):
@@ -51,14 +42,6 @@ class ServerAddress(NamedTuple):
         return f"{self.url or ''}:"
 
 
-class ImageAddress(NamedTuple):
-    """An image of the host, or a partition of it; `part` is empty for everything, `offset` in bytes."""
-
-    path: str
-    part: str
-    offset: int
-
-
 class ImagePath(NamedTuple):
     """A path in an image; `text` is the image as it was written."""
 
@@ -70,33 +53,6 @@ class ImagePath(NamedTuple):
     def prefix(self) -> str:
         """What stands before the path in the address."""
         return f"{self.text}:"
-
-
-_IMAGE: Final = re.compile(
-    r"(?P<path>.+?)(?::(?P<part>[a-z]|s?\d+[a-z]?))?(?:@(?P<offset>\d\w*))?", re.DOTALL
-)
-
-
-def parse_image(text: str) -> ImageAddress:
-    """Parse the address of an image.
-
-    A file whose name ends as if a partition were meant is found under its whole name.
-
-    Errors:
-        AddressError: it is none.
-    """
-    if os.path.exists(text):
-        return ImageAddress(text, "", 0)
-    if text.partition("://")[0] in SCHEMES or text.startswith(":"):
-        raise AddressError(f"{text}: this is for images of the host, not for servers")
-    match = _IMAGE.fullmatch(text)
-    if match is None:
-        raise AddressError("an empty path is no address")
-    path, part, offset = match.group("path", "part", "offset")
-    try:
-        return ImageAddress(path, part or "", parse_size(offset, "offset") if offset else 0)
-    except SizeError as error:
-        raise AddressError(f"{text}: {error}") from error
 
 
 def parse(text: str) -> HostAddress | ServerAddress | ImagePath:

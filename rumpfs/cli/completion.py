@@ -53,7 +53,8 @@ class Command(NamedTuple):
 
 def of_parser(parser: ArgumentParser) -> Command:
     """Return what a parser takes."""
-    options, operands, many = {}, [], False
+    options: dict[str, Argument] = {}
+    operands, many = [], False
     for action in parser._actions:
         named = action.metavar if isinstance(action.metavar, str) else action.dest
         argument = Argument(

@@ -13,10 +13,10 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Final
 
+from rumpfs.base.address import AddressError, parse_image
 from rumpfs.cli import hostmounts
-from rumpfs.cli.address import AddressError, parse_image
 from rumpfs.cli.hostmounts import HostMountError
-from rumpfs.cli.mountopts import OPTIONS, MountOptions, OptionError, parse
+from rumpfs.cli.mountopts import MountOptions, OptionError, known, parse
 from rumpfs.cli.rump_ffs import HOST_TYPES, start
 from rumpfs.cli.tool import USAGE, Parser, say
 from rumpfs.server.daemonize import EXIT_DIED
@@ -136,7 +136,7 @@ def _mount(args: Namespace) -> int:
             "(mount -i -o remount,ro lets the host refuse writes)"
         )
     if args.sloppy:
-        words = [word for word in words if word.partition("=")[0] in OPTIONS]
+        words = [word for word in words if known(word)]
     options = parse(words)
     fstype = options.values.get("fstype") or _fstype(args.type)
     try:

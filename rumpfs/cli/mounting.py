@@ -16,14 +16,26 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_RDONLY, TMPFS_ARGS, TMPFS_ARGS_VERSION, UFS_ARGS
+from rumpfs.abi.mount import (
+    MNT_RDONLY,
+    TMPFS_ARGS,
+    TMPFS_ARGS_VERSION,
+    UFS_ARGS,
+    UFS_REPLAY_AUTO,
+    UFS_REPLAY_IGNORE,
+    UFS_REPLAY_REFUSE,
+    UFS_VALUE,
+    UFS_VALUES,
+)
 from rumpfs.abi.stat import ALLPERMS
+from rumpfs.base.address import AddressError, parse_image
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.base.registry import LoadError, solve
 from rumpfs.cli import hostmounts
-from rumpfs.cli.address import AddressError, parse_image
 from rumpfs.cli.hostmounts import HostMountError, Presence
 from rumpfs.cli.mountopts import MountOptions
+from rumpfs.cli.urlmount import start as start_url
+from rumpfs.cli.urlsource import URL
 from rumpfs.dev.image import open_image
 from rumpfs.dev.window import Window
 from rumpfs.kern.kernel import Kernel
@@ -45,6 +57,8 @@ log = logging.getLogger("rumpfs.mount")
 _KEY: Final = b"/dev/image"
 #: file system -> components of its kernel
 _COMPONENTS: Final = {"ffs": ("rumpdev", "rumpdev_disk", "rumpfs_ffs"), "tmpfs": ("rumpfs_tmpfs",)}
+#: values of -o replay= that the kernel has to be told; force is a flag
+_REPLAYS: Final = {"ignore": UFS_REPLAY_IGNORE, "refuse": UFS_REPLAY_REFUSE}
 #: new objects after which garbage is looked for: most of them are files that the host knows, and stay
 _GARBAGE: Final = 50_000
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -56,8 +70,8 @@ class Job:
 
     Attributes:
         prog: how messages begin.
-        fstype: ffs or tmpfs.
-        source: IMAGE, IMAGE:PARTITION or IMAGE@OFFSET; for a tmpfs any word.
+        fstype: ffs, tmpfs or url.
+        source: IMAGE, IMAGE:PARTITION or IMAGE@OFFSET; for a tmpfs any word; a url, with a path or without.
         mountpoint: a directory of the host.
         options: what -o said.
         foreground: do not detach.
@@ -85,7 +99,7 @@ def mount(job: Job) -> int:
         return _failed(job, str(error))
     daemon = None if job.foreground else daemonize_begin()
     try:
-        kernel, face = _start(job, mountpoint)
+        kernel, face = _start(job, mountpoint) if job.fstype != URL else (None, start_url(job, mountpoint))
     except HostMountError as error:
         status = _failed(job, str(error))
         if daemon is not None:
@@ -97,7 +111,7 @@ def mount(job: Job) -> int:
     trio.run(_serve, face, daemon, job)
     notify.stopping(f"writing to {job.source}")
     face.close()
-    failure = _halt(kernel)
+    failure = _halt(kernel) if kernel is not None else ""
     presence.close(failure)
     return _failed(job, failure) if failure else 0
 
@@ -143,11 +157,11 @@ def _start(job: Job, mountpoint: str) -> tuple[Kernel, Face]:
     kernel.boot()
     try:
         if job.fstype == "tmpfs":
-            _mount_tmpfs(kernel, job, mountpoint)
+            writable = _mount_tmpfs(kernel, job, mountpoint)
         else:
-            _mount_image(kernel, job)
-        face = Face(KernelTree(kernel), mountpoint, _shown(job))
-        face.mount(host_options(job.source, job.options, writable=_writable(job)))
+            writable = _mount_image(kernel, job)
+        face = Face(KernelTree(kernel), mountpoint, shown(job))
+        face.mount(host_options(job.source, job.options, writable))
         hostmounts.read_ahead(mountpoint)
     except (MountError, HostMountError) as error:
         _halt(kernel)
@@ -159,11 +173,8 @@ def _discard(data: bytes) -> None:
     """Nobody reads the console of such a kernel."""
 
 
-def _writable(job: Job) -> bool:
-    return not job.options.mount_flags(rw=job.fstype == "tmpfs") & MNT_RDONLY
-
-
-def _shown(job: Job) -> Shown:
+def shown(job: Job) -> Shown:
+    """Return how files are shown, as the options say."""
     from rumpfs.fuse.nodes import Shown
 
     options = job.options
@@ -173,8 +184,13 @@ def _shown(job: Job) -> Shown:
     return Shown(**{name: options.values[name] for name in names if name in options.values})
 
 
-def _mount_tmpfs(kernel: Kernel, job: Job, mountpoint: str) -> None:
-    """Mount a tmpfs; its root is like the mount point where nothing else is said (mount_tmpfs(8))."""
+def _mount_tmpfs(kernel: Kernel, job: Job, mountpoint: str) -> bool:
+    """Mount a tmpfs; return whether for writing. Errors: HostMountError.
+
+    Its root is like the mount point where nothing else is said (mount_tmpfs(8)).
+    """
+    if "overlay" in job.options.values:
+        raise HostMountError("-o overlay= is for images; a tmpfs has none")
     facts = os.stat(mountpoint)
     like = {"uid": facts.st_uid, "gid": facts.st_gid, "mode": facts.st_mode & ALLPERMS, "size": 0, "nodes": 0}
     values = {name: job.options.values.get(name, value) for name, value in like.items()}
@@ -185,6 +201,7 @@ def _mount_tmpfs(kernel: Kernel, job: Job, mountpoint: str) -> None:
         _mount_root(kernel, Local(), "tmpfs", args, job.options.mount_flags(rw=True))
     except VfsError as error:
         raise HostMountError(f"tmpfs: {errno.strerror(error.errno)}") from error
+    return job.options.writable(rw=True)
 
 
 def _mount_root(kernel: Kernel, memory: Local, fstype: str, args: bytes, flags: int) -> None:
@@ -193,21 +210,40 @@ def _mount_root(kernel: Kernel, memory: Local, fstype: str, args: bytes, flags: 
     memory.run(sys_mount(kernel.initproc, name, path, flags, memory.map(args), len(args)))
 
 
-def _mount_image(kernel: Kernel, job: Job) -> None:
-    """Open an image and mount what it holds. Errors: HostMountError."""
-    flags = job.options.mount_flags(rw=False)
-    window = open_source(job.source, job.options, readonly=bool(flags & MNT_RDONLY))
+def _mount_image(kernel: Kernel, job: Job) -> bool:
+    """Open an image and mount what it holds; return whether for writing. Errors: HostMountError."""
+    options = job.options
+    window = open_source(job.source, options, readonly=not options.writable(rw=False))
+    flags = options.mount_flags(rw=False) | (MNT_RDONLY if window.readonly else 0)
     try:
         kernel.etfs_register(_KEY, window)
         memory = Local()
-        _mount_root(kernel, memory, "ffs", UFS_ARGS.pack(memory.string(_KEY)), flags)
+        args = UFS_ARGS.pack(memory.string(_KEY))
+        if replay := _REPLAYS.get(options.get("replay"), UFS_REPLAY_AUTO):
+            args += UFS_VALUE.pack(UFS_VALUES["replay"], replay)
+        _mount_root(kernel, memory, "ffs", args, flags)
     except VfsError as error:
         why = error.why or f"{job.source}: {errno.strerror(error.errno)}"
-        raise HostMountError(f"{why}{_partitions(window)}") from error
+        raise HostMountError(f"{why}{_remedy(job, why)}{_partitions(window)}") from error
+    return not window.readonly
+
+
+def _remedy(job: Job, why: str) -> str:
+    """Return our own way to do what a message of the kernel says that fsck_ffs does; empty without it."""
+    overlay = job.options.get("overlay")
+    how = f"--overlay {overlay} " if overlay else ""
+    return f" (rumpfs fsck {how}{job.source})" if "fsck_ffs" in why else ""
 
 
 def open_source(source: str, options: MountOptions, readonly: bool) -> Window:
     """Open the image that a source means, or the part of it that the options mean.
+
+    What the host does not let write is opened for reading, with a warning, as mount(8) does it.
+
+    Args:
+        source: its address.
+        options: what -o says.
+        readonly: do not ask for write permission.
 
     Errors:
         HostMountError: there is no such image or part; what is meant is said twice.
@@ -219,8 +255,15 @@ def open_source(source: str, options: MountOptions, readonly: bool) -> Window:
     part, offset = options.values.get("partition", image.part), options.values.get("offset", image.offset)
     if image.part not in ("", part) or image.offset not in (0, offset):
         raise HostMountError(f"{source}: -o says another partition or offset")
+    overlay, lock = options.values.get("overlay", ""), "nolock" not in options.values
     try:
-        window = open_image(image.path, part, offset, readonly)
+        try:
+            window = open_image(image.path, part, offset, readonly, overlay, lock)
+        except VfsError as error:
+            if readonly or overlay or error.errno not in (errno.EACCES, errno.EROFS):
+                raise
+            window = open_image(image.path, part, offset, True, lock=lock)
+            log.warning("%s is write-protected, mounted read-only", image.path)
     except DiskError as error:
         raise HostMountError(str(error)) from error
     except VfsError as error:

@@ -37,14 +37,17 @@ class MountOptions:
         """Return the value of an option, or None."""
         return self.values.get(name)
 
-    def mount_flags(self, rw: bool) -> int:
-        """Return MNT_ flags for the kernel.
+    def writable(self, rw: bool) -> bool:
+        """Return whether it is to be mounted for writing.
 
         Args:
-            rw: whether it is mounted for writing where nothing is said.
+            rw: whether it is where nothing is said; with an overlay it is in any case.
         """
-        writable = rw if self.rw is None else self.rw
-        return self.flags | (0 if writable else MNT_RDONLY)
+        return self.rw if self.rw is not None else rw or "overlay" in self.values
+
+    def mount_flags(self, rw: bool) -> int:
+        """Return MNT_ flags for the kernel. Args: as of `writable`."""
+        return self.flags | (0 if self.writable(rw) else MNT_RDONLY)
 
 
 class _Option(NamedTuple):
@@ -85,6 +88,12 @@ def _partition(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError("is no path")
+    return text
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def value(text: str) -> str:
         if text not in words:
@@ -95,12 +104,14 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 
 OPTIONS: Final[Mapping[str, _Option]] = {
-    "ro": _Option("for reading only; so are images unless rw is given"),
+    "ro": _Option("for reading only; so are images unless rw or overlay= is given"),
     "rw": _Option("for writing"),
+    "overlay": _Option("file that changes go to; the image stays as it is (rumpfs overlay)", _path),
     "fstype": _Option("ffs or tmpfs, as -t", _one_of("ffs", "ufs", "tmpfs")),
     "partition": _Option("a of the disklabel, 2 of the MBR or GPT, s2a: both", _partition),
     "offset": _Option("byte of the image at which the file system begins", _size),
     "size": _Option("bytes of the image that it has; of a tmpfs: how much it may hold", _size),
+    "sizelimit": _Option("the same as size", _size),
     "nodes": _Option("files that a tmpfs may hold", _size),
     "mode": _Option("permissions of the root of a tmpfs, in octal", _octal),
     "uid": _Option("owner of all files; of a tmpfs: of its root", _id),
@@ -114,15 +125,26 @@ OPTIONS: Final[Mapping[str, _Option]] = {
     "noatime": _Option("reading does not change times"),
     "noexec": _Option("programs there cannot be run"),
     "log": _Option("a log (WAPBL); an FFS is written without one so far, with a warning"),
-    "replay": _Option("auto; force: do without a log that is damaged", _one_of("auto", "force")),
+    "replay": _Option(
+        "auto, or what else becomes of a log: force (do without a damaged one), ignore, refuse",
+        _one_of("auto", "replay", "force", "ignore", "refuse"),
+    ),
     "force": _Option("mount in spite of a damaged log or check hash"),
+    "nolock": _Option("do not lock the image, nor the overlay"),
+    "ufstype": _Option(
+        "44bsd, ufs2, 5xbsd, old: ignored, as it is found out", _one_of("44bsd", "ufs2", "5xbsd", "old")
+    ),
     "max_read": _Option("ignored", _size),
 }
+#: other names of options that have a value
+_ALIASES: Final = {"sizelimit": "size", "log": "replay"}
 
 #: options -> flags for the kernel
 _FLAGS: Final = {"sync": MNT_SYNCHRONOUS, "noatime": MNT_NOATIME, "log": MNT_LOG, "force": MNT_FORCE}
 #: words for the host's mount
 _HOST: Final = ("allow_other", "sync", "noatime", "noexec")
+#: words that are for us
+_OURS: Final = ("nolock",)
 #: words that take back what another has said
 _OPPOSITES: Final = {"async": "sync", "atime": "noatime", "exec": "noexec"}
 #: what mount(8), fstab(5) and systemd.mount(5) add
@@ -130,9 +152,9 @@ IGNORED: Final = frozenset((
     "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "fail", "_netdev", "defaults",
     "dev", "nodev", "exec", "suid", "nosuid", "atime", "relatime", "norelatime", "strictatime",
     "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "async", "dirsync", "mand", "nomand",
-    "iversion", "noiversion", "silent", "loud", "loop", "nolock", "auto_unmount",
+    "iversion", "noiversion", "silent", "loud", "loop", "auto_unmount",
 ))  # fmt: skip
-_IGNORED_VALUES: Final = ("comment", "subtype", "fsname", "x-", "X-", "user", "loop", "helper", "uhelper")
+_IGNORED_VALUES: Final = ("comment", "subtype", "fsname", "user", "loop", "helper", "uhelper")
 
 
 def parse(words: Iterable[str]) -> MountOptions:
@@ -147,9 +169,10 @@ def parse(words: Iterable[str]) -> MountOptions:
     options = MountOptions(None, 0, {}, set())
     for option in (part for text in words for part in text.split(",") if part):
         name, equals, value = option.partition("=")
+        name = _ALIASES.get(name, name) if equals else name
         found = OPTIONS.get(name)
         if found is None or bool(equals) != (found.value is not None):
-            if option in IGNORED or (name.startswith(_IGNORED_VALUES) and (equals or name[1:2] == "-")):
+            if _ignored(option):
                 _unset(options, _OPPOSITES.get(option, ""))
                 continue
             raise OptionError(_unknown(option, name, found))
@@ -159,10 +182,20 @@ def parse(words: Iterable[str]) -> MountOptions:
         try:
             options.values[name] = found.value(value)
         except ValueError as error:
-            raise OptionError(f"-o {name}={value}: {value!r} {error}") from None
+            raise OptionError(f"-o {option}: {value!r} {error}") from None
     if options.get("replay") == "force":
         options.flags |= MNT_FORCE
     return options
+
+
+def known(option: str) -> bool:
+    """Return whether there is such an option, or it is ignored; what is not known `mount -s` leaves out."""
+    return option.partition("=")[0] in OPTIONS or _ignored(option)
+
+
+def _ignored(option: str) -> bool:
+    name, equals, _ = option.partition("=")
+    return option in IGNORED or name.startswith(("x-", "X-")) or bool(equals and name in _IGNORED_VALUES)
 
 
 def _set(options: MountOptions, name: str) -> None:
@@ -171,6 +204,8 @@ def _set(options: MountOptions, name: str) -> None:
     options.flags |= _FLAGS.get(name, 0)
     if name in _HOST:
         options.host.add(name)
+    if name in _OURS:
+        options.values[name] = True
 
 
 def _unset(options: MountOptions, name: str) -> None:

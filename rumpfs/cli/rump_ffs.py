@@ -9,6 +9,7 @@ from typing import Final
 
 from rumpfs.cli.mountopts import OptionError, help_lines, parse
 from rumpfs.cli.tool import USAGE, Parser, say
+from rumpfs.cli.urlsource import URL, check, is_url
 
 #: what can be mounted on the host
 HOST_TYPES: Final = ("ffs", "tmpfs")
@@ -84,11 +85,14 @@ def start(prog: str, fstype: str, args: Namespace) -> int:
 
     Args:
         prog: how messages begin.
-        fstype: ffs or tmpfs; ``fstype=`` in -o counts more.
+        fstype: ffs or tmpfs; ``fstype=`` in -o counts more; neither does when the source is a url.
         args: source, mountpoint, options, foreground and force.
     """
     try:
         options = parse(args.options)
+        if is_url(args.source):
+            check(args.options)
+            fstype = URL
     except OptionError as error:
         say(f"{prog}: {error}")
         return USAGE

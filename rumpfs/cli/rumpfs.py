@@ -38,7 +38,9 @@ VERBS: Final = {
     "top": "show the processes of a server",
     "trace": "show the system calls of a command",
     "fsck": "check and repair the file system of an image",
+    "overlay": "show, commit and drop what an overlay has changed of an image",
     "newfs": "make a file system in an image",
+    "makefs": "make an image with the files of a directory, an archive or a manifest",
     "dumpfs": "show the superblock and the cylinder groups of an image",
     "completion": "print what completes command lines in a shell",
 }
@@ -136,6 +138,14 @@ fsck         image checked clean modified unresolved rerun
                preen           whether -p repairs it
                answers fixed   a list of question, yes; whether some answer was yes
              findings_left_out number of those that were too many
+overlay status
+             overlay image size fingerprint    of the image: path, bytes, SHA-256 of samples
+             image_changed     how the image differs from what the overlay was made of; null: not at all
+             block_size changed_blocks changed_bytes allocated_bytes
+             state             clean used killed cut committing
+             explanation holder                state in words; process that uses it, or null
+overlay diff "differences": a list of offset, bytes
+overlay commit   written_bytes
 dumpfs       image format byte_order location (in bytes) old_layout warnings
              "superblock":     its fields by their names; bytes are text or hexadecimal
              "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group

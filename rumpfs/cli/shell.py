@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from rumpfs.abi.stat import S_IFDIR
+from rumpfs.base.address import SCHEMES
 from rumpfs.cli import hostcommand
-from rumpfs.cli.address import HostAddress, ImagePath, SCHEMES, ServerAddress
+from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress
 from rumpfs.cli.places import HostFiles, Place, ServerFiles, printable
 from rumpfs.cli.rumpfs import COMMANDS, VERBS, run_verb
 from rumpfs.cli.shwords import Word, split

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from rumpfs import __version__
 from rumpfs.abi import errno
+from rumpfs.base.address import AddressError, parse_image
 from rumpfs.base.copy import Buffer
 from rumpfs.cli import address
-from rumpfs.cli.address import AddressError, HostAddress, ImagePath, ServerAddress, parse_image
+from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress
 from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
 from rumpfs.cli.stdout import show
 from rumpfs.client.errors import ConnectionLost, RumpError
@@ -21,7 +22,7 @@ from rumpfs.client.raw import RUMP_SERVER, server_url
 from rumpfs.sysproxy.url import UrlError
 
 if TYPE_CHECKING:
-    from rumpfs.cli.address import ImageAddress
+    from rumpfs.base.address import ImageAddress
     from rumpfs.cli.images.local import ImageFiles
 
 FAILED: Final = 1

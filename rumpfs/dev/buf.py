@@ -2,8 +2,8 @@
 
 `bread` finds a block; who has changed it says `bwrite`, after which it is written, `bawrite`, after which it
 is written as well, or `bdwrite`, after which it is written some time. A host that loses its power keeps an
-order only from one barrier to the next: before `bwrite` writes there is one, so that it comes after everything
-that was written earlier; what `bawrite` writes may come before that. Content of files does not come here.
+order only from one barrier to the next: `bwrite` begins with one, so that it comes after all that was written
+earlier; what `bawrite` writes may come before that. Content of files does not come here.
 
 With a log every write is of the second kind (`logged`): the log is given what is to be written, `pending`,
 and calls `flush` when it has it. Until then the blocks here are newer than those on the device, and who reads
@@ -220,7 +220,11 @@ class BufCache:
             self.barrier()
         for bp in self.pending():
             self._write(bp, bp.start, bp.stop)
-            self._clean(bp)
+
+    @property
+    def waiting(self) -> int:
+        """Buffers of which something is delayed."""
+        return len(self._delayed)
 
     def pending(self) -> list[Buf]:
         """Return the buffers of which something is delayed, in the order of the addresses."""
@@ -273,6 +277,8 @@ class BufCache:
         except VfsError as error:
             raise self._failed(error) from error
         self.unsettled = True
+        if bp.stop and start <= bp.start and bp.stop <= stop:
+            self._clean(bp)
         if self.synchronous and not self.logged:
             self.barrier()
 

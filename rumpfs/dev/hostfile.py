@@ -42,9 +42,7 @@ class HostFile:
         self._references = 1
 
     @classmethod
-    def open(
-        cls, path: str, readonly: bool = False, create: bool = False, lock: bool = True
-    ) -> HostFile:
+    def open(cls, path: str, readonly: bool = False, create: bool = False, lock: bool = True) -> HostFile:
         """Open and lock a host file, or share it when it is open already.
 
         A file that is open for reading only becomes writable for all when it is opened for writing.

@@ -17,20 +17,23 @@ class Overlay(Window):
         window: the bytes below.
         extents: (start, length, source): `length` bytes at byte `start` read as those at byte `source` of the
             window. Disjoint, in ascending order, and inside the window.
+
+    Attributes:
+        below: the window.
     """
 
-    __slots__ = ("_sources", "_starts", "_stops", "_window")
+    __slots__ = ("_sources", "_starts", "_stops", "below")
 
     def __init__(self, window: Window, extents: Iterable[tuple[int, int, int]]) -> None:
         Window.__init__(self, window.hostfile, window.offset, window.size, readonly=True, name=window.name)
-        self._window = window
+        self.below = window
         ordered = list(extents)
         self._starts = [start for start, _, _ in ordered]
         self._stops = [start + length for start, length, _ in ordered]
         self._sources = [source for _, _, source in ordered]
 
     def pread(self, nbytes: int, offset: int) -> bytes:
-        data = self._window.pread(nbytes, offset)
+        data = self.below.pread(nbytes, offset)
         first = bisect_right(self._stops, offset)
         if first == len(self._stops) or self._starts[first] >= offset + len(data):
             return data
@@ -39,7 +42,7 @@ class Overlay(Window):
         return bytes(whole)
 
     def preadv(self, buffers: list[memoryview | bytearray], offset: int) -> int:
-        done = self._window.preadv(buffers, offset)
+        done = self.below.preadv(buffers, offset)
         end = offset + done
         for buffer in buffers:
             view = memoryview(buffer)[: end - offset]
@@ -54,5 +57,5 @@ class Overlay(Window):
             first = max(self._starts[index], offset)
             last = min(self._stops[index], end)
             source = self._sources[index] + first - self._starts[index]
-            self._window.preadv([view[first - offset : last - offset]], source)
+            self.below.preadv([view[first - offset : last - offset]], source)
             index += 1

@@ -86,7 +86,7 @@ class OverlayFile(HostFile):
         try:
             self.store.close()
         except VfsError as error:
-            log.error("%s; what was written since the last sync may be lost", error)
+            log.warning("%s; what was written since the last sync may be lost", error)
         finally:
             self.base.close()
 

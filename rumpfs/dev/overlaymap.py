@@ -137,7 +137,7 @@ class BlockMap:
         self.dirty.add(index)
 
     def recover(self, put: Put) -> None:
-        """Make the running map what counts, before anything is written. Errors: Corrupt; what the host says."""
+        """Make the running map the one that counts, before a block is written. Errors: Corrupt; OSError."""
         for index in self._used():
             bits = self._load(index)
             if self._at(MAPS, index) != bits:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import Corrupt, VfsError
@@ -49,6 +49,7 @@ class OverlayStore:
         readonly: it is open for reading only.
         header: what its header says.
         map: which blocks are in it.
+        sound: it was closed, or at least the host has not lost its power since it was written.
     """
 
     def __init__(self, path: str, fd: int, readonly: bool, header: Header) -> None:
@@ -56,13 +57,14 @@ class OverlayStore:
         self.fd = fd
         self.readonly = readonly
         self.header = header
-        sound = header.state == CLEAN or (header.boot == boot_id() != _UNKNOWN)
+        self.sound = header.state == CLEAN or (header.boot == boot_id() != _UNKNOWN)
         try:
-            self.map = BlockMap(fd, path, header, sound)
+            self.map = BlockMap(fd, path, header, self.sound)
         except OSError as error:
             raise self._error(error) from error
         self._unsettled = False
         self._broken = False
+        self._begun = False
 
     @classmethod
     def open(cls, path: str, readonly: bool, base: HostFile | None = None, lock: bool = True) -> Self:
@@ -99,6 +101,20 @@ class OverlayStore:
             os.close(fd)
             raise
 
+    def pread(self, nbytes: int, offset: int) -> bytes:
+        """Return bytes at `offset` of the image, which are in the overlay.
+
+        Raises:
+            VfsError: what the host says; EIO: the file is too short.
+        """
+        try:
+            data = os.pread(self.fd, nbytes, self.header.data + offset)
+        except OSError as error:
+            raise self._error(error, offset) from error
+        if len(data) < nbytes:
+            raise VfsError(errno.EIO, f"{self.path} ends too early")
+        return data
+
     # --- writing ----------------------------------------------------------------------------------
 
     def begin(self, base: HostFile) -> None:
@@ -111,6 +127,12 @@ class OverlayStore:
             VfsError: what the host says.
             DiskError: it is damaged.
         """
+        self._recover()
+        self._write_header(state=OPEN, boot=boot_id(), path=_absolute(base.path))
+        self._begun = True
+
+    def _recover(self) -> None:
+        """Make the running map what counts. Errors: as `begin`."""
         size = os.fstat(self.fd).st_size
         if size < self.header.file_size:
             raise Corrupt(self.path, "size", size, f"the overlay has {self.header.file_size} bytes")
@@ -118,7 +140,7 @@ class OverlayStore:
             self.map.recover(self._put_map)
         except OSError as error:
             raise self._error(error) from error
-        self._write_header(state=OPEN, boot=boot_id(), path=_absolute(base.path))
+        self._unsettled = True  # another process may have written it
 
     def rebase(self, base: HostFile) -> None:
         """Take an image as it is now for the overlay's. Errors: what the host says."""
@@ -131,6 +153,7 @@ class OverlayStore:
     def begin_commit(self, base: HostFile) -> None:
         """Say on the disk that the image is being written. Errors: as `begin`."""
         if self.header.state != COMMITTING:
+            self._recover()
             self.settle()
             samples = fingerprint(base, self.header.size, self.map.has)
             self._write_header(state=COMMITTING, fingerprint=samples)
@@ -176,7 +199,7 @@ class OverlayStore:
     def close(self) -> None:
         """Save everything, say that it is closed, and let go of the file. Errors: what the host says."""
         try:
-            if self.header.state == OPEN and not self.readonly and not self._broken:
+            if self._begun and not self._broken:
                 self.settle()
                 self._write_header(state=CLEAN)
         finally:
@@ -185,7 +208,7 @@ class OverlayStore:
     def _put_map(self, data: bytes, offset: int) -> None:
         self.put((data,), offset)
 
-    def _write_header(self, **changes: object) -> None:
+    def _write_header(self, **changes: Any) -> None:
         """Write a header with other values, and wait until it is on the disk. Errors: VfsError."""
         header = self.header._replace(generation=self.header.generation + 1, **changes)
         slot, data = encode_header(header)
@@ -271,4 +294,3 @@ def remove(path: str) -> None:
 
 def _absolute(path: str) -> bytes:
     return os.fsencode(os.path.realpath(path))
-

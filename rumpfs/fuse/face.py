@@ -10,10 +10,11 @@ from typing import Any
 import pyfuse3
 
 from rumpfs.base.errors import VfsError
+from rumpfs.fuse.crew import Crew
 from rumpfs.fuse.handlers import Handlers
 from rumpfs.fuse.invalidate import Invalidator
 from rumpfs.fuse.kernel_tree import KernelTree
-from rumpfs.fuse.loop import Company, serve
+from rumpfs.fuse.loop import Company, fast, serve
 from rumpfs.fuse.nodes import Shown
 from rumpfs.fuse.operations import Operations
 from rumpfs.fuse.tree import Tree
@@ -40,6 +41,7 @@ class Face:
         self.tree = tree
         self.operations: Operations[Any, Any] = Operations(tree, shown)
         self._invalidator = Invalidator()
+        self._crew = Crew(tree.interrupt) if tree.waits and fast() else None
         self._mounted = False
         self._started: Callable[[], None] = _nothing
         if isinstance(tree, KernelTree):
@@ -55,7 +57,7 @@ class Face:
         Errors:
             MountError.
         """
-        handlers = Handlers(self.operations, lambda: self._started())
+        handlers = Handlers(self.operations, lambda: self._started(), crew=self._crew is not None)
         try:
             pyfuse3.init(handlers, self.mountpoint, {"default_permissions", *options})
         except RuntimeError as error:
@@ -70,7 +72,10 @@ class Face:
             company: who else runs in this event loop.
         """
         self._started = started or _nothing
-        await serve(self.tree.waits, company)
+        if self._crew is not None:
+            await self._crew.serve()
+        else:
+            await serve(self.tree.waits, company)
 
     def stop(self) -> None:
         """Let `run` end; the mount is taken away by `close`."""
@@ -86,8 +91,7 @@ class Face:
             self.operations.close()
         except VfsError as error:
             log.warning("%s: closing what was open failed: %s", self.mountpoint, error)
-        if isinstance(self.tree, KernelTree):
-            self.tree.release()
+        self.tree.release()
 
     # --- what others change -------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import trio
 
 from rumpfs.abi.errno import TO_HOST
 from rumpfs.base.errors import VfsError
+from rumpfs.fuse.crew import begin
 from rumpfs.fuse.operations import Operations
 
 log = logging.getLogger(__name__)
@@ -52,21 +53,39 @@ def _threaded(name: str, body: Callable[..., Any]) -> Callable[..., Any]:
     return handler
 
 
+def _announced(name: str, body: Callable[..., Any]) -> Callable[..., Any]:
+    async def handler(*args: Any) -> Any:
+        await begin()
+        try:
+            return body(*args)
+        except Exception as error:  # noqa: BLE001 - it is logged, and this request's alone
+            raise _failure(name, error) from None
+
+    return handler
+
+
 class Handlers(pyfuse3.Operations):
     """What pyfuse3 calls.
 
     Args:
         operations: what is done.
         started: called when the host's kernel has introduced itself: the mount can be used.
+        crew: a crew carries them out, whose threads may wait; without it, those of a tree that waits are
+            carried out in threads of trio's.
     """
 
     supports_dot_lookup = False
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, operations: Operations[Any, Any], started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        operations: Operations[Any, Any],
+        started: Callable[[], None],
+        crew: bool = False,
+    ) -> None:
         super().__init__()
-        wrap = _threaded if operations.tree.waits else _inline
+        wrap = _inline if not operations.tree.waits else _announced if crew else _threaded
         for name in REQUESTS:
             setattr(self, name, wrap(name, getattr(operations, name)))
         self._forget = operations.forget

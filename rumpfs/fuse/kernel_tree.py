@@ -15,7 +15,7 @@ from rumpfs.abi.mount import MNT_RDONLY
 from rumpfs.abi.stat import ALLPERMS, DIRENT, DIRENT_NAME, S_IFMT
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
-from rumpfs.fuse.tree import Entry, Tree
+from rumpfs.fuse.tree import ROOT_NUMBER, Entry, Tree, distinct
 from rumpfs.kern.descrip import VnodeFile, accmode
 from rumpfs.kern.kernel import Kernel
 from rumpfs.kern.sys_attr import setattr_
@@ -27,12 +27,6 @@ from rumpfs.vfs.vnode import IO_APPEND, VDIR, VREG, SetAttr, Vnode, knote, vref,
 
 #: bytes of struct dirent that are read at a time
 READDIR_SIZE: Final = 65536
-#: inode numbers below this are those of the file system that the root is in; others get a prefix
-_MOUNT_SHIFT: Final = 48
-_ROOT_INO: Final = 1
-#: what a file gets whose number is the one that FUSE has for the root
-_TAKEN: Final = 0xFFFF << _MOUNT_SHIFT
-
 _fileid = struct.Struct("<16xQ").unpack_from
 
 #: told of a file that somebody else has changed, and of names that came or went in it
@@ -130,16 +124,13 @@ class KernelTree(Tree[Vnode, VnodeFile]):
     def number(self, file: Vnode, status: bytes) -> int:
         """Return the inode number: that of the file, with a prefix on other mounts than the root's."""
         if file is self.root:
-            return _ROOT_INO
+            return ROOT_NUMBER
         mp = file.v_mount
         ordinal = self._mounts.get(mp)
         if ordinal is None:
             ordinal = self._mounts[mp] = max(self._mounts.values(), default=-1) + 1
             mp.mnt_heard = self._heard
-        number = int(_fileid(status)[0])
-        if ordinal:
-            return ordinal << _MOUNT_SHIFT | number
-        return number if number != _ROOT_INO else _TAKEN | number
+        return distinct(ordinal, int(_fileid(status)[0]))
 
     def hold(self, file: Vnode) -> None:
         """Keep the file, without keeping its mount busy: clients may unmount what the host only knows."""

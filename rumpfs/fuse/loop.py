@@ -14,8 +14,7 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
 import pyfuse3
@@ -55,29 +54,52 @@ class _NoLock:
 
 
 class _Lowlevel:
-    """What pyfuse3 uses of trio.lowlevel. The mount has the event loop to itself.
-
-    So it waits outside of trio, which costs a tenth. Signals end that wait: Python writes to `bell` what comes,
-    and trio, whose handlers have run by then, is waited in once.
-    """
+    """What pyfuse3 uses of trio.lowlevel."""
 
     current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
     current_task = staticmethod(trio.lowlevel.current_task)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
 
-    def __init__(self, bell: int) -> None:
-        self._bell = bell
+    async def wait_readable(self, fd: int) -> None:
+        """Return when there is a request on the device."""
+        await trio.lowlevel.wait_readable(fd)
+
+    def close(self) -> None:
+        """It is not used any more."""
+
+
+class _Alone(_Lowlevel):
+    """The mount has the event loop to itself, and waits outside of trio.
+
+    That costs a tenth, also where the host gives this process and its clients shares of their own, so that
+    yielding to them is no use. Python reports signals on a pipe meanwhile; the first one ends that, and trio
+    has the wait again.
+    """
+
+    def __init__(self) -> None:
+        self._bell, self._ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._former = signal.set_wakeup_fd(self._ringer, warn_on_full_buffer=False)
         self._poll: Callable[[], Any] | None = None
+        self._rung = False
 
     async def wait_readable(self, fd: int) -> None:
         """Return when there is a request on the device."""
-        poll = self._poll
-        if poll is None:
-            poll = self._poll = _poller(fd, self._bell)
-        for ready, _ in poll():
-            if ready != fd:
-                os.read(ready, select.PIPE_BUF)
-                await trio.lowlevel.wait_readable(fd)
+        if not self._rung:
+            poll = self._poll
+            if poll is None:
+                poll = self._poll = _poller(fd, self._bell)
+            ready = poll()
+            if len(ready) == 1 and ready[0][0] == fd:
+                return
+            self._rung = True
+            signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
+        await trio.lowlevel.wait_readable(fd)
+
+    def close(self) -> None:
+        if not self._rung:
+            signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
+        os.close(self._bell)
+        os.close(self._ringer)
 
 
 class _Shared(_Lowlevel):
@@ -88,6 +110,7 @@ class _Shared(_Lowlevel):
     """
 
     def __init__(self, company: Company) -> None:
+        company.awake += 1
         self._company = company
         self._look: Callable[[int], Any] | None = None
         self._turns = 0
@@ -117,6 +140,9 @@ class _Shared(_Lowlevel):
             await trio.lowlevel.wait_readable(fd)
         finally:
             company.awake += 1
+
+    def close(self) -> None:
+        self._company.awake -= 1
 
 
 def _poller(fd: int, *others: int) -> Callable[..., Any]:
@@ -155,37 +181,15 @@ async def serve(waits: bool, company: Company | None = None) -> None:
     """
     if waits or not fast():
         await pyfuse3.main()
-    elif company is not None:
-        company.awake += 1
-        try:
-            await _serve(_Shared(company))
-        finally:
-            company.awake -= 1
-    else:
-        with _bell() as bell:
-            await _serve(_Lowlevel(bell))
-
-
-@contextmanager
-def _bell() -> Iterator[int]:
-    """Have signals reported on a descriptor besides trio's, and yield that."""
-    bell, ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    former = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
-    try:
-        yield bell
-    finally:
-        signal.set_wakeup_fd(former, warn_on_full_buffer=False)
-        os.close(bell)
-        os.close(ringer)
-
-
-async def _serve(lowlevel: _Lowlevel) -> None:
+        return
+    lowlevel = _Alone() if company is None else _Shared(company)
     setattr(pyfuse3, _TRIO, _Trio(lowlevel))
     try:
         while await _interrupted():
             pass
     finally:
         setattr(pyfuse3, _TRIO, trio)
+        lowlevel.close()
 
 
 async def _interrupted() -> bool:

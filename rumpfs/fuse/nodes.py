@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -157,7 +158,9 @@ class Nodes(Generic[F, H]):
 
     def tell(self, file: F, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
         """Return the attributes of a file, of which the host is told that it has this name."""
-        status = self._tree.stat(file)
+        return self._tell(file, self._tree.stat(file), parent, name)
+
+    def _tell(self, file: F, status: bytes, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
         node = self._by_file.get(file)
         if node is None:
             node = self._meet(file, status)
@@ -190,3 +193,24 @@ class Nodes(Generic[F, H]):
         self._by_file.clear()
         for file in files:
             self._tree.drop(file)
+
+
+class SharedNodes(Nodes[F, H]):
+    """The same for a tree that waits: several threads use them."""
+
+    def __init__(self, tree: Tree[F, H], shown: Shown) -> None:
+        self._lock = threading.Lock()
+        super().__init__(tree, shown)
+
+    def attributes(self, node: Node[F]) -> pyfuse3.EntryAttributes:
+        status = self._tree.stat(node.file)
+        with self._lock:
+            return node.entry(status, self._shown)
+
+    def _tell(self, file: F, status: bytes, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
+        with self._lock:
+            return super()._tell(file, status, parent, name)
+
+    def forget(self, counts: Iterable[tuple[int, int]]) -> None:
+        with self._lock:
+            super().forget(counts)

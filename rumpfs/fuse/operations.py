@@ -6,6 +6,7 @@ so what arrives here may be done; callers count for whom new files belong to, an
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Final, Generic
@@ -18,7 +19,7 @@ from rumpfs.abi.limits import NAME_MAX
 from rumpfs.abi.stat import ALLPERMS, S_IFREG, makedev
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
-from rumpfs.fuse.nodes import Node, Nodes, Shown
+from rumpfs.fuse.nodes import Node, Nodes, SharedNodes, Shown
 from rumpfs.fuse.tree import Entry, F, H, Tree
 from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.vnode import NODEV, SetAttr
@@ -78,10 +79,10 @@ class Operations(Generic[F, H]):
 
     def __init__(self, tree: Tree[F, H], shown: Shown) -> None:
         self.tree = tree
-        self.nodes: Nodes[F, H] = Nodes(tree, shown)
+        self.nodes: Nodes[F, H] = (SharedNodes if tree.waits else Nodes)(tree, shown)
         self._files: dict[int, OpenFile[F, H]] = {}
         self._dirs: dict[int, OpenDir[F, H]] = {}
-        self._last = 0  # the number of a handle given last
+        self._handle = itertools.count(1).__next__  # the number of a new handle; threads may ask for it
         self._mapped = shown.uid is not None or shown.gid is not None or shown.umask is not None
 
     def close(self) -> None:
@@ -99,10 +100,6 @@ class Operations(Generic[F, H]):
         if self._mapped or not (ctx.uid or ctx.gid):
             return ROOT
         return HostCred(ctx.uid, ctx.gid, ctx.pid)
-
-    def _handle(self) -> int:
-        self._last += 1
-        return self._last
 
     # --- names ----------------------------------------------------------------------------------
 

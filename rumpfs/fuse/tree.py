@@ -6,9 +6,10 @@ bytes without a slash; attributes are struct stat as NetBSD packs it.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from rumpfs.base.copy import Buffer
 from rumpfs.vfs.cred import Cred
@@ -23,6 +24,41 @@ H = TypeVar("H")
 #: an entry of a directory: the number of its file, its DT_ type, its name
 Entry = tuple[int, int, bytes]
 
+#: the inode number that FUSE has for the root
+ROOT_NUMBER: Final = 1
+#: inode numbers below this are those of the file system that the root is in; others get a prefix
+_MOUNT_SHIFT: Final = 48
+#: what a file gets whose number is the root's
+_TAKEN: Final = 0xFFFF << _MOUNT_SHIFT
+
+
+def distinct(ordinal: int, number: int) -> int:
+    """Return the host's number of a file, but the root.
+
+    Args:
+        ordinal: of its file system; that of the root is 0.
+        number: its inode number there.
+    """
+    if ordinal:
+        return ordinal << _MOUNT_SHIFT | number
+    return number if number != ROOT_NUMBER else _TAKEN | number
+
+
+class Numbers:
+    """Ordinals of file systems, given as they are met."""
+
+    def __init__(self) -> None:
+        self._ordinals: dict[Hashable, int] = {}
+        self._lock = threading.Lock()
+
+    def number(self, device: Hashable, number: int) -> int:
+        """Return the host's number of a file, given what its file system is known by and its number there."""
+        ordinal = self._ordinals.get(device)
+        if ordinal is None:
+            with self._lock:
+                ordinal = self._ordinals.setdefault(device, len(self._ordinals))
+        return distinct(ordinal, number)
+
 
 class Tree(ABC, Generic[F, H]):
     """A file system, or a part of one.
@@ -30,12 +66,18 @@ class Tree(ABC, Generic[F, H]):
     Attributes:
         root: its root directory.
         has_xattrs: extended attributes may exist.
-        waits: its methods may wait; each is then called in a thread.
+        waits: its methods may wait; they are then called in threads, and several at a time.
     """
 
     root: F
     has_xattrs = True
     waits = False
+
+    def interrupt(self) -> None:
+        """Let methods that wait fail with EIO, and those that are called from now on."""
+
+    def release(self) -> None:
+        """The files are not used any more."""
 
     # --- files ----------------------------------------------------------------------------------
 

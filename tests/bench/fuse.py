@@ -184,7 +184,7 @@ def _seconds(command: str) -> float:
 
 
 def _drop_caches() -> None:
-    """Have the host forget names and attributes; only root may ask for that, others measure what is cached."""
+    """Have the host forget names and attributes; only root may, and others measure what is cached."""
     if os.geteuid() == 0:
         Path("/proc/sys/vm/drop_caches").write_text("2")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rumpfs.cli.address import AddressError, HostAddress, ImageAddress, ImagePath, ServerAddress, parse
+from rumpfs.base.address import AddressError, ImageAddress
+from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress, parse
 
 
 @pytest.mark.parametrize(

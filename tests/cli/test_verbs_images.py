@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpfs.cli.address import AddressError, ImageAddress, parse_image
+from rumpfs.base.address import AddressError, ImageAddress, parse_image
 from tests.cli.verbs import BIN, Shell
 from tests.images_util import SHARED_IMAGES, manifest, netbsd_image, scratch_copy
 
@@ -63,7 +63,7 @@ def test_fsck_p_says_in_a_line_each_what_it_did(alone: Shell) -> None:
     assert alone.ok("fsck", "-p", name).lines == [f"{name}: file system is clean; not checking"]
 
 
-def test_an_overlay_takes_the_repairs_until_it_is_applied(alone: Shell) -> None:
+def test_an_overlay_takes_the_repairs_until_it_is_committed(alone: Shell) -> None:
     name = _copy("dirty-v2be", alone)
     image = alone.cwd / name
     before = image.read_bytes()
@@ -73,7 +73,8 @@ def test_an_overlay_takes_the_repairs_until_it_is_applied(alone: Shell) -> None:
     assert alone.run("fsck", "-n", name).status == 2
     alone.ok("fsck", "-nf", "--overlay", "fix", name)
     image.chmod(0o600)
-    assert alone.ok("fsck", "--apply", "--overlay", "fix", name).out == b""
+    assert alone.ok("overlay", "commit", "fix").out == b""
+    assert not (alone.cwd / "fix").exists()
     assert alone.ok("fsck", "-nf", "--json", name).json["findings"] == []
 
 
@@ -81,9 +82,8 @@ def test_what_is_no_overlay_is_refused(alone: Shell) -> None:
     name = _copy("clean-v1le-16k-2k", alone)
     before = (alone.cwd / name).read_bytes()
     (alone.cwd / "noise").write_bytes(b"x" * 100)
-    (alone.cwd / "cut").write_bytes(b"rumpfs overlay 1" + bytes(8) + (100).to_bytes(8, "little") + b"xyz")
-    assert "noise: is no overlay" in alone.fails("fsck", "--apply", "--overlay", "noise", name, status=8)
-    assert "the file ends early" in alone.fails("fsck", "--apply", "--overlay", "cut", name, status=8)
+    assert "noise: is no overlay" in alone.fails("fsck", "-y", "--overlay", "noise", name, status=8)
+    assert "there is no such overlay" in alone.fails("fsck", "-n", "--overlay", "missing", name, status=8)
     assert (alone.cwd / name).read_bytes() == before
 
 
@@ -145,7 +145,6 @@ def test_partitions_are_named_as_in_the_label(alone: Shell) -> None:
         (["-n", "text"], 8, "text"),
         (["-n", "-y", "text"], 1, "not allowed with"),
         ([], 1, "required: IMAGE"),
-        (["--apply", "text"], 1, "--overlay FILE"),
         (["unix://sock"], 1, "not for servers"),
         (["-b", "x", "text"], 1, "invalid int value"),
         (["-n", "text@1g"], 8, "none at byte"),

@@ -178,4 +178,4 @@ def test_an_option_with_a_value_needs_one(name: str) -> None:
     with pytest.raises(OptionError, match=f"{name}=VALUE"):
         parse([name])
     with pytest.raises(OptionError):
-        parse([f"{name}=:"])
+        parse([f"{name}="])

@@ -10,7 +10,6 @@ from typing import Any, Final
 from rumpfs.cli.images.opening import opened
 from rumpfs.cli.tool import Failure, Tool, json_name, json_text
 from rumpfs.cli.verbs.fsck import FSCK_EXIT_USAGE
-from rumpfs.dev.overlayfile import load, save
 from rumpfs.dev.window import Window
 from rumpfs.fs.ffs.fsck.disk import Disk
 from rumpfs.fs.ffs.fsck.finding import Answer, Finding, Unexpected, no, preen, yes
@@ -35,24 +34,12 @@ _INTERVAL: Final = 0.25
 
 def run(tool: Tool, args: Namespace) -> None:
     """Check an image as the command line says."""
-    if args.apply and not args.overlay:
-        raise Failure("--apply says nothing without --overlay FILE", FSCK_EXIT_USAGE)
-    readonly = args.how == "no" or (args.overlay is not None and not args.apply)
+    statuses = FSCK_EXIT_USAGE, FSCK_EXIT_CHECK_FAILED
     try:
-        with opened(args.image, readonly, FSCK_EXIT_USAGE, FSCK_EXIT_CHECK_FAILED) as window:
-            if args.apply:
-                _apply(window, args.overlay)
-            else:
-                tool.status = _Run(tool, args, window).check()
+        with opened(args.image, args.how == "no", *statuses, overlay=args.overlay or "") as window:
+            tool.status = _Run(tool, args, window).check()
     except KeyboardInterrupt as error:
         raise Failure("interrupted; nothing was written", FSCK_EXIT_SIGNALLED) from error
-
-
-def _apply(window: Window, overlay: str) -> None:
-    """Write what an overlay holds to the image."""
-    for offset, data in load(overlay):
-        window.pwrite(data, offset)
-    window.fsync()
 
 
 class _Run:
@@ -71,10 +58,6 @@ class _Run:
         """Check; return the exit status."""
         args = self._args
         disk = Disk(self._window)
-        if args.overlay:
-            for offset, data in load(args.overlay):
-                disk.write(data, offset)
-            disk.modified = False
         options = Options(
             answer=self._answer,
             readonly=args.how == "no",
@@ -95,18 +78,10 @@ class _Run:
             raise Failure(why, FSCK_EXIT_CHECK_FAILED) from error
         finally:
             self._wipe()
-        self._write(disk, result, options.readonly)
+        if result.modified and not options.readonly:
+            disk.commit()
         self._end(result)
         return FSCK_EXIT_UNRESOLVED if result.unresolved else 0
-
-    def _write(self, disk: Disk, result: Result, readonly: bool) -> None:
-        """Write the changes to where they are wanted."""
-        if readonly or not result.modified:
-            return
-        if self._args.overlay:
-            save(self._args.overlay, disk.changes())
-        else:
-            disk.commit()
 
     # --- what is shown
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_RDONLY, UFS_ARGS
+from rumpfs.base.address import ImageAddress
 from rumpfs.base.errors import VfsError
 from rumpfs.base.registry import solve
-from rumpfs.cli.address import ImageAddress
 from rumpfs.cli.images.direct import DirectTransport
 from rumpfs.cli.images.opening import reported
 from rumpfs.cli.places import ServerFiles

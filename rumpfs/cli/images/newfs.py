@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import random
-import time
 from argparse import Namespace
-from collections.abc import Callable
 from typing import Any, Final
 
+from rumpfs.base.address import AddressError, ImageAddress, parse_image
 from rumpfs.base.errors import VfsError
 from rumpfs.base.sizes import SizeError, parse_size
-from rumpfs.cli.address import AddressError, ImageAddress, parse_image
 from rumpfs.cli.images.opening import opened
+from rumpfs.cli.images.reproducible import now, random_source
 from rumpfs.cli.tool import USAGE, Failure, Tool
 from rumpfs.cli.verbs.newfs import NUMBERS
 from rumpfs.dev.hostfile import HostFile
@@ -34,7 +32,7 @@ def run(tool: Tool, args: Namespace) -> None:
     size = _size(args)
     made = _plan(args, size) if size else None
     if made and args.show:
-        tool.write(_describe(args.image, made))
+        tool.write(describe(args.image, made))
         return
     if made and not image.part:
         _make_room(image, size)
@@ -44,7 +42,7 @@ def run(tool: Tool, args: Namespace) -> None:
         made = made or _plan(args, window.size)
         if not args.show:
             made.write(window)
-        tool.write(_describe(args.image, made))
+        tool.write(describe(args.image, made))
 
 
 def _size(args: Namespace) -> int:
@@ -72,26 +70,10 @@ def _make_room(image: ImageAddress, size: int) -> None:
         raise Failure(f"{image.path}: {error}") from error
 
 
-def _epoch() -> int | None:
-    """Return SOURCE_DATE_EPOCH."""
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise Failure(f"SOURCE_DATE_EPOCH is {text!r}, and no number of seconds", USAGE)
-    return int(text)
-
-
-def _random() -> Callable[[int], bytes]:
-    epoch = _epoch()
-    return os.urandom if epoch is None else random.Random(epoch).randbytes
-
-
 def _plan(args: Namespace, size: int) -> Newfs:
     """Return the file system that is wanted."""
-    draw = _random()
-    epoch = _epoch()
-    seconds = int(time.time()) if epoch is None else epoch
+    draw = random_source()
+    seconds = now()
     volname = os.fsencode(args.volname)
     if len(volname) > 31:
         raise Failure(f"a label has up to 31 bytes, not {len(volname)}", USAGE)
@@ -113,7 +95,7 @@ def _plan(args: Namespace, size: int) -> Newfs:
         raise Failure(error.why) from error
 
 
-def _describe(image: str, made: Newfs) -> str:
+def describe(image: str, made: Newfs) -> str:
     """Return what newfs says of a file system."""
     fs = made.fs
     mega = 1 << 20

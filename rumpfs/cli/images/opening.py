@@ -6,21 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rumpfs.abi import errno
+from rumpfs.base.address import AddressError, parse_image
 from rumpfs.base.errors import DiskError, VfsError
-from rumpfs.cli.address import AddressError, parse_image
 from rumpfs.cli.tool import FAILED, USAGE, Failure
 from rumpfs.dev.image import open_image
 from rumpfs.dev.window import Window
 
 
 @contextmanager
-def opened(text: str, readonly: bool, wrong: int = USAGE, failed: int = FAILED) -> Iterator[Window]:
+def opened(
+    text: str, readonly: bool, wrong: int = USAGE, failed: int = FAILED, overlay: str = ""
+) -> Iterator[Window]:
     """Open an image for as long as the block runs, and say what is wrong when it cannot be used.
 
     Args:
         text: its address.
         readonly: do not ask for write permission.
         wrong, failed: exit statuses when it is no address, and when anything else is wrong.
+        overlay: host path of a copy-on-write overlay of it; empty for none.
 
     Errors:
         Failure: as the text of the error says, also for errors in the block.
@@ -30,7 +33,7 @@ def opened(text: str, readonly: bool, wrong: int = USAGE, failed: int = FAILED) 
     except AddressError as error:
         raise Failure(str(error), wrong) from error
     with reported(text, image.path, failed):
-        window = open_image(image.path, image.part, image.offset, readonly)
+        window = open_image(image.path, image.part, image.offset, readonly, overlay)
         try:
             yield window
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from argparse import Namespace
 from typing import Final
 
@@ -47,6 +46,7 @@ _rumpfs() {{
     done
     compadd -l -d shown_open -S '' -a open
     compadd -l -d shown_done -a done
+    (( $#open + $#done ))
 }}
 if [[ $funcstack[1] == _rumpfs ]]; then _rumpfs "$@"; else compdef _rumpfs {names}; fi
 """,

@@ -14,7 +14,8 @@ EXAMPLES: Final = """\
   rumpfs fsck -n disk.img                look, and change nothing
   rumpfs fsck -fy disk.img:a             repair partition a, even if it says that it is clean
   rumpfs fsck -p disk.img@1m             repair only what a crash leaves behind
-  rumpfs fsck -y --overlay fix disk.img  write the repairs to the file fix; disk.img stays as it is
+  rumpfs fsck -y --overlay fix disk.img  write the repairs to the overlay fix; disk.img stays as it is
+  rumpfs overlay commit fix              and now write them to disk.img
   rumpfs fsck -n --json disk.img         what is wrong, for programs
 
 Exit status, as of fsck(8): 0 all is well or repaired, 1 the command line is wrong, 2 something is left to be
@@ -34,11 +35,8 @@ def arguments(parser: Parser) -> None:
     text = "use the superblock copy at this sector of 512 bytes"
     parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0, help=text)
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")
-    text = "leave the image as it is, and keep the changes in FILE"
+    text = "leave the image as it is, and keep the changes in FILE (rumpfs overlay)"
     parser.add_argument("--overlay", metavar="FILE", help=text)
-    parser.flag(
-        "--apply", "apply", "write the changes that the overlay FILE holds to the image, and check nothing"
-    )
     parser.add_argument(
         "image", metavar="IMAGE[:PART][@OFFSET]", help="image, partition, byte at which it begins"
     )

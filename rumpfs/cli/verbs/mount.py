@@ -8,7 +8,7 @@ from typing import Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_UPDATE, MOUNT_OPTIONS
-from rumpfs.cli.address import HostAddress
+from rumpfs.cli.address import HostAddress, ImagePath
 from rumpfs.cli.filesystems import option_names, record
 from rumpfs.cli.places import Place, ServerFiles, printable
 from rumpfs.cli.rump_ffs import HOST_TYPES, add_mount_options, start
@@ -27,9 +27,13 @@ EXAMPLES: Final = """\
   rumpfs mount disk.img /mnt             an image, on a directory of the host; -o as rump_ffs --help says
   rumpfs mount disk.img:a /mnt           partition a of it
   rumpfs mount -t tmpfs tmpfs /mnt
+  rumpfs mount unix://sock /mnt          the files of a running server, ours or NetBSD's, for writing
+  rumpfs mount -o ro tcp://10.0.0.1:3755:/home /mnt
 
 SOURCE is a path in the rump kernel: the key of a drive that rump_allserver -d was given, for null a
-directory; for a mount on the host an image of it: IMAGE, IMAGE:a, IMAGE@OFFSET.
+directory; for a mount on the host an image of it: IMAGE, IMAGE:a, IMAGE@OFFSET, or a server: unix://sock,
+unix://sock:/path, tcp://host:port:/path. What others change in a server is seen after a second at most
+(-o attr_timeout=0,entry_timeout=0: at once); while it is down requests fail with EIO.
 options in a server:  {flags},
           rw, update, and with a leading no the opposite of each;
           tmpfs: size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL;
@@ -99,12 +103,8 @@ def _on_the_host(tool: Tool, args: Namespace) -> None:
     """Mount an image or a tmpfs on a directory of the host."""
     if args.type not in HOST_TYPES:
         raise Failure(f"-t {args.type}: on the host, {' and '.join(HOST_TYPES)} can be mounted", USAGE)
-    if not isinstance(tool.parse(args.source), HostAddress):
-        raise Failure(
-            f"{args.source}: a server is mounted on the host when it starts: rump_allserver --fuse "
-            f"{args.target} ...",
-            USAGE,
-        )
+    if isinstance(tool.parse(args.source), ImagePath):
+        raise Failure(f"{args.source}: an image is mounted as a whole, without a path in it", USAGE)
     args.mountpoint = args.target
     tool.status = start(tool.name, args.type, args)
 

@@ -53,6 +53,9 @@ class Alloc:
     Args:
         mp: the mount.
 
+    Attributes:
+        freed: frags that were given back and that `settle` makes free; always 0 without a log.
+
     Errors: EIO: the summary of the groups cannot be read.
     """
 
@@ -67,6 +70,11 @@ class Alloc:
         self._cs = array("i", [counter for row in rows for counter in row])
         self._total = list(fs.fs_cstotal)
         self._contigdirs = bytearray(fs.fs_ncg)
+        self._freed: list[tuple[int, int]] = []
+        self._freed_groups: set[int] = set()
+        self._left: list[tuple[int, int]] = []  # frags [first, stop) given back
+        self._left_at = 0  # the last barrier before that
+        self.freed = 0
 
     # --- groups ---------------------------------------------------------------------------------
 
@@ -105,22 +113,23 @@ class Alloc:
         fs, bufs = self._fs, self._mp.um_bufs
         for cg in sorted(self._dirty):
             self._write(cg, self._dirty.pop(cg))
-        bp = bufs.bread(fs.fs_csaddr << fs.fs_fshift, fs.fs_cssize)
         swapped = array("i", self._cs)
         if self._mp.um_swapped:
             swapped.byteswap()
-        summary = swapped.tobytes()
-        bp.data[: len(summary)] = summary
-        bufs.bdwrite(bp)
+        bufs.rewrite(fs.fs_csaddr << fs.fs_fshift, swapped.tobytes())
         fs.fs_cstotal = Csum(*self._total)
 
-    def _write(self, cg: int, group: CylGroup, wait: bool = False) -> None:
-        """Write a group, some time or now."""
-        fs, bufs = self._fs, self._mp.um_bufs
-        counters = self._cs[4 * cg : 4 * cg + 4]
-        bp = bufs.getblk(fs.cgtod(cg) << fs.fs_fshift, fs.fs_cgsize)
-        bp.data[:] = group.encode((counters[0], counters[1], counters[2], counters[3]), now()[0])
-        (bufs.bwrite if wait else bufs.bdwrite)(bp)
+    @property
+    def changing(self) -> int:
+        """Groups that wait to be written, at most."""
+        return len(self._dirty) + len(self._freed_groups)
+
+    def _write(self, cg: int, group: CylGroup) -> None:
+        """Write a group some time."""
+        fs = self._fs
+        a, b, c, d = self._cs[4 * cg : 4 * cg + 4]
+        data = group.encode((a, b, c, d), now()[0])
+        self._mp.um_bufs.rewrite(fs.cgtod(cg) << fs.fs_fshift, data)
 
     def totals(self) -> Csum:
         """Return the counters of the file system."""
@@ -174,7 +183,7 @@ class Alloc:
             frag, count = self._group(number).alloc_blocks(place, want)
             if count:
                 self._count(number, NBFREE, -count)
-                return frag + fs.cgbase(number), count
+                return self._vacated(frag + fs.cgbase(number), count << fs.fs_fragshift), count
         raise VfsError(errno.ENOSPC)
 
     def frags(self, cg: int, pref: int, count: int, cred: Cred) -> int:
@@ -197,13 +206,13 @@ class Alloc:
             frag = group.alloc_frags(place, count) if self._cs[4 * number + NFFREE] >= count else -1
             if frag >= 0:
                 self._count(number, NFFREE, -count)
-                return frag + fs.cgbase(number)
+                return self._vacated(frag + fs.cgbase(number), count)
             frag, found = group.alloc_blocks(place, 1)
             if found:
                 group.free_frags(frag + count, fs.fs_frag - count)
                 self._count(number, NBFREE, -1)
                 self._count(number, NFFREE, fs.fs_frag - count)
-                return frag + fs.cgbase(number)
+                return self._vacated(frag + fs.cgbase(number), count)
         raise VfsError(errno.ENOSPC)
 
     def extend(self, frag: int, old: int, new: int, cred: Cred) -> bool:
@@ -217,6 +226,7 @@ class Alloc:
         if self._cs[4 * cg + NFFREE] < new - old or not self._group(cg).extend(index, old, new):
             return False
         self._count(cg, NFFREE, old - new)
+        self._vacated(frag + old, new - old)
         return True
 
     def replace(self, cg: int, pref: int, count: int, cred: Cred) -> int:
@@ -237,15 +247,52 @@ class Alloc:
             fs.fs_optim = FS_OPTTIME
         if fs.fs_optim == FS_OPTTIME and self._total[NBFREE]:
             frag = self.blocks(cg, pref, 1, cred)[0]
-            self.free(frag + count, fs.fs_frag - count)
+            self.untake(frag + count, fs.fs_frag - count)
             return frag
         return self.frags(cg, pref, count, cred)
 
     def free(self, frag: int, count: int) -> None:
         """Give frags back that follow each other (ffs_blkfree); those that are none of a file's are left.
 
+        With a log nobody else gets them before the commit: until then they belong to whom they belonged to.
+
         Errors: EIO: a group cannot be read.
         """
+        if self._mp.um_log is None:
+            self.untake(frag, count)
+            self._leave(frag, count)
+            return
+        fpg = self._fs.fs_fpg
+        self._freed.append((frag, count))
+        self._freed_groups.update(range(frag // fpg, (frag + count - 1) // fpg + 1))
+        self.freed += count
+
+    def _leave(self, frag: int, count: int) -> None:
+        """Note frags that were given back since the last barrier."""
+        barriers = self._mp.um_bufs.barriers
+        if self._left_at != barriers:
+            self._left_at = barriers
+            self._left.clear()
+        self._left.append((frag, frag + count))
+
+    def _vacated(self, frag: int, count: int) -> int:
+        """Return frags that somebody gets, and that no inode on the host's disk has any more. Errors: EIO."""
+        bufs = self._mp.um_bufs
+        if self._left and self._left_at == bufs.barriers and bufs.ordered:
+            if any(first < frag + count and frag < stop for first, stop in self._left):
+                bufs.barrier()
+        return frag
+
+    def settle(self) -> None:
+        """Make free what was given back. Errors: EIO."""
+        freed, self._freed = self._freed, []
+        self._freed_groups.clear()
+        self.freed = 0
+        for frag, count in freed:
+            self.untake(frag, count)
+
+    def untake(self, frag: int, count: int) -> None:
+        """Make frags free at once which no inode on the disk has. Errors: EIO: a group cannot be read."""
         fs = self._fs
         while count > 0:
             cg, index = divmod(frag, fs.fs_fpg)
@@ -306,6 +353,15 @@ class Alloc:
                 return fs.cgbase(number) + fs.fs_frag
         return 0
 
+    def longest_run(self, cg: int, most: int) -> tuple[int, int]:
+        """Return (frag, blocks) of the first run of `most` free blocks in a group, or of its longest.
+
+        Errors: EIO.
+        """
+        group = self._dirty.get(cg) or self._groups.get(cg) or self._load(cg)
+        block, count = group.longest_run(most)
+        return self._fs.cgbase(cg) + (block << self._fs.fs_fragshift), count
+
     # --- inodes ---------------------------------------------------------------------------------
 
     def inode(self, parent: int, mode: int) -> int:
@@ -352,7 +408,8 @@ class Alloc:
             bp.data[:] = b"".join(inodes)
             bufs.bwrite(bp)
             group.initediblk = min(group.initediblk + fs.fs_inopb, fs.fs_ipg)
-        self._write(group.cgx, group, wait=True)
+        self._write(group.cgx, group)
+        bufs.bwrite(bufs.bread(fs.cgtod(group.cgx) << fs.fs_fshift, fs.fs_cgsize))
         self._mp.initialised(group.cgx)
 
     def free_inode(self, ino: int, mode: int) -> None:

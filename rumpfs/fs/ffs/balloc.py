@@ -249,7 +249,7 @@ class Balloc:
         ip.remap(newsize)
         mp = ip.v_mount
         for source, target, count in self._copies:
-            mp.pwrite(mp.pread(count << fs.fs_fshift, source << fs.fs_fshift), target << fs.fs_fshift)
+            mp.pwrite(mp.um_bufs.pread(count << fs.fs_fshift, source << fs.fs_fshift), target << fs.fs_fshift)
 
     def commit(self) -> None:
         """Write the pointers; the content is on the disk."""
@@ -281,4 +281,4 @@ class Balloc:
                 table.pointers[index : index + count] = array(table.pointers.typecode, [0]) * count
             self._bmap.release(frag)
         for frag, count in self._taken:
-            self._alloc.free(frag, count)
+            self._alloc.untake(frag, count)

@@ -66,9 +66,11 @@ class Bigdir:
         dp = self._dp
         fs = dp.v_mount.um_fs
         last = dp.i_size // fs.dirblksiz - 1
+        start = last * fs.dirblksiz
         where = f"{fs.where}: directory inode {dp.i_number}"
         try:
-            free = slack(bytearray(dp.content(last * fs.dirblksiz, fs.dirblksiz)), fs.order, where)
+            _, data = next(read_pieces(dp, start, start + fs.dirblksiz, DirDamage(dp.v_mount)), (0, b""))
+            free = slack(bytearray(data), fs.order, where)
         except DiskError as error:
             raise dp.v_mount.damaged(error) from error
         return last if free >= need else -1
@@ -92,6 +94,10 @@ class Bigdir:
         """Take note that a name is gone."""
         self._part = -1
         self._dp.v_mount.um_namecache.purge(self._dp, name)
+
+    def shortened(self) -> int:
+        """Return how many chunks there are; what is empty at the end is not looked for."""
+        return self._dp.i_size // self._dp.v_mount.um_fs.dirblksiz
 
     def account(self) -> None:
         """Count the bytes of the part that is kept."""

@@ -86,6 +86,38 @@ class Bmap:
                 todo += [(level - 1, below) for below in self.table(ip, level, frag) if below]
         return count
 
+    def last_block(self, ip: Inode) -> int:
+        """Return the last logical block behind the direct ones that is no hole, or -1.
+
+        What a damaged indirect block leads to does not count.
+        """
+        first, span = NDADDR, self._nindir
+        found = -1
+        for level in range(NIADDR):
+            if ip.dinode.di_ib[level]:
+                index = self._last_below(ip, level, ip.dinode.di_ib[level])
+                found = first + index if index >= 0 else found
+            first += span
+            span *= self._nindir
+        return found
+
+    def _last_below(self, ip: Inode, level: int, frag: int) -> int:
+        """Return the last block below an indirect block that is no hole, counted from the first one, or -1."""
+        try:
+            table = self.table(ip, level, frag)
+        except Corrupt as error:
+            self._mp.damaged(error)
+            return -1
+        stop: int = -(-len(table.tobytes().rstrip(b"\0")) // table.itemsize)
+        for index in range(stop - 1, -1, -1):
+            if not level and table[index]:
+                return index
+            if table[index]:
+                below = self._last_below(ip, level - 1, table[index])
+                if below >= 0:
+                    return index * self._nindir**level + below
+        return -1
+
     def clear(self) -> None:
         """Drop the cached indirect blocks."""
         self._tables.clear()
@@ -191,7 +223,7 @@ class Bmap:
                 f"the file system ends at frag {self._mp.um_frags}",
             )
         table = array(self._typecode)
-        table.frombytes(self._mp.pread(fs.fs_bsize, frag << fs.fs_fshift))
+        table.frombytes(self._mp.um_bufs.pread(fs.fs_bsize, frag << fs.fs_fshift))
         if self._mp.um_swapped:
             table.byteswap()
         self._tables.put(frag, table)

@@ -202,6 +202,17 @@ class CylGroup:
         self._rotor = stop - 1
         return block << self._fs.fs_fragshift, stop - block
 
+    def longest_run(self, most: int) -> tuple[int, int]:
+        """Return (block, blocks) of the first run of `most` free blocks, or of the longest run."""
+        best = (0, 0)
+        for run in _full_blocks(self._frag).finditer(self.blocks):
+            count = min(run.end() - run.start(), most)
+            if count > best[1]:
+                best = (run.start(), count)
+            if count == most:
+                break
+        return best
+
     def alloc_frags(self, pref: int, count: int) -> int:
         """Take free frags of a block that is partly used, from the shortest run that will do (ffs_alloccg).
 

@@ -6,6 +6,7 @@ is never too small; an entry is gone before the inode is. So what a cut at any p
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from rumpfs.abi import errno
@@ -13,13 +14,14 @@ from rumpfs.abi.limits import LINK_MAX
 from rumpfs.abi.stat import S_IFDIR, S_IFLNK
 from rumpfs.base.copy import Data
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
-from rumpfs.dev.buf import Buf
+from rumpfs.dev.buf import Buf, BufCache
 from rumpfs.fs.ffs.bigdir import Bigdir
 from rumpfs.fs.ffs.inode import Inode
+from rumpfs.fs.ffs.inodetable import Put
 from rumpfs.fs.ffs.lookup import MAXDIRSIZE, Dirhash, Removed
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.fs.ffs.rename import rename
-from rumpfs.fs.ffs.truncate import extend
+from rumpfs.fs.ffs.truncate import extend, shorten
 from rumpfs.ondisk.ufs import dirchunk
 from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.vfs.cred import Cred
@@ -115,7 +117,7 @@ class FfsDir(DataInode):
             raise VfsError(errno.EINVAL)
         mp = self._changing()
         vp = mp.make_inode(self, mode, cred, rdev)
-        vp.update()
+        vp.update(BufCache.bawrite)
         self._attach(name, vp, cred)
         return vp
 
@@ -130,7 +132,8 @@ class FfsDir(DataInode):
         try:
             balloc = extend(vp, 0, fs.dirblksiz, fs.dirblksiz, cred)
             bp, offset = vp._chunk(0)
-            self._put(bp, offset, dirchunk.first_chunk(fs.order, fs.dirblksiz, vp.i_number, self.i_number))
+            chunk = dirchunk.first_chunk(fs.order, fs.dirblksiz, vp.i_number, self.i_number)
+            self._put(bp, offset, chunk, BufCache.bawrite)
             balloc.commit()
             vp.change(di_nlink=2)
             vp.update()
@@ -206,7 +209,7 @@ class FfsDir(DataInode):
         assert isinstance(vp, Inode)
         self._check_flags(vp)
         self.v_mount.begin()
-        self.unenter(name)
+        self.unenter(name, BufCache.bawrite)
         vp.unlinked()
 
     def rmdir(self, name: bytes, vp: Vnode, cred: Cred) -> None:
@@ -216,7 +219,7 @@ class FfsDir(DataInode):
             raise VfsError(errno.ENOTEMPTY)
         self._check_flags(vp)
         self.v_mount.begin()
-        self.unenter(name)
+        self.unenter(name, BufCache.bawrite)
         self.link_count(-1)
         vp.removed()
 
@@ -279,16 +282,21 @@ class FfsDir(DataInode):
             directory.account()
             dirs.put(self, directory)
         self.modify()
+        length = directory.shortened() * fs.dirblksiz
+        if length < self.i_size:
+            # The name is there, whatever becomes of this.
+            with suppress(VfsError):
+                shorten(self, length)
 
-    def unenter(self, name: bytes) -> None:
+    def unenter(self, name: bytes, put: Put = BufCache.bwrite) -> None:
         """Take an entry away (ufs_dirremove). Errors: EIO."""
-        self._rewrite(name, 0, 0)
+        self._rewrite(name, 0, 0, put)
 
     def reenter(self, name: bytes, vp: Inode) -> None:
         """Let a name be another inode's (ufs_dirrewrite). Errors: EIO."""
         self._rewrite(name, vp.i_number, vp.i_mode >> 12)
 
-    def _rewrite(self, name: bytes, ino: int, dtype: int) -> None:
+    def _rewrite(self, name: bytes, ino: int, dtype: int, put: Put = BufCache.bwrite) -> None:
         fs = self.v_mount.um_fs
         directory = self._directory or self._load()
         number = directory.chunk_of(name)
@@ -302,7 +310,7 @@ class FfsDir(DataInode):
                 dirchunk.remove(chunk, fs.order, name, where)
         except DiskError as error:
             raise self.v_mount.damaged(error) from error
-        self._put(bp, offset, chunk)
+        self._put(bp, offset, chunk, put)
         if ino:
             directory.entered(number, name, ino)
         else:
@@ -320,7 +328,7 @@ class FfsDir(DataInode):
             raise mp.damaged(Corrupt(where, "di_db", 0, "a directory has no holes"))
         return mp.um_bufs.bread(frag << fs.fs_fshift, fs.blksize(self.i_size, lbn)), offset
 
-    def _put(self, bp: Buf, offset: int, chunk: bytes | bytearray) -> None:
+    def _put(self, bp: Buf, offset: int, chunk: bytes | bytearray, put: Put = BufCache.bwrite) -> None:
         """Write a chunk. Errors: EIO."""
         bp.data[offset : offset + len(chunk)] = chunk
-        self.v_mount.um_bufs.bwrite(bp, offset, offset + len(chunk))
+        put(self.v_mount.um_bufs, bp, offset, offset + len(chunk))

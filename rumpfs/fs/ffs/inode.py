@@ -16,7 +16,7 @@ from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
 from rumpfs.dev.buf import BufCache
 from rumpfs.fs.ffs.inodetable import Put
-from rumpfs.fs.ffs.truncate import holds_blocks, release
+from rumpfs.fs.ffs.truncate import holds_blocks, release, shorten_in_steps
 from rumpfs.ondisk.ufs.dinode import SF_LOG, SF_SNAPSHOT, Dinode
 from rumpfs.ondisk.ufs.fs import NDADDR
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
@@ -218,8 +218,11 @@ class Inode(Vnode):
         self.v_mount.um_dirty[self.i_number] = self
 
     def update(self, put: Put = BufCache.bwrite) -> None:
-        """Write the inode (ffs_update): `put` says when. Errors: EIO."""
+        """Write the inode (ffs_update): `put` says when; with a log, when it is committed. Errors: EIO."""
         mp = self.v_mount
+        if mp.um_log is not None:
+            self.changed()
+            return
         self._stat = None
         mp.write_inode(self.i_number, self.dinode, put)
         mp.um_dirty.pop(self.i_number, None)
@@ -232,31 +235,42 @@ class Inode(Vnode):
     # --- life -----------------------------------------------------------------------------------
 
     def close(self, flags: int) -> None:
-        """The file is closed: what was not written of its inode goes to the host, not yet to its disk."""
+        """The file is closed: what was not written of its inode goes to the host, not yet to its disk.
+
+        With a log that is when it is committed.
+        """
         mp = self.v_mount
-        if self.i_number in mp.um_dirty and not mp.um_failed:
+        if mp.um_log is None and self.i_number in mp.um_dirty and not mp.um_failed:
             mp.begin()
             self.update()
 
     def fsync(self) -> None:
         """Bring content and attributes to stable storage (ffs_fsync). Errors: EIO."""
         mp = self.v_mount
-        if mp.um_alloc is not None:
-            mp.begin()
-            if self.i_number in mp.um_dirty:
-                self.update()
-            mp.fdatasync()
+        if mp.um_alloc is None:
+            return
+        mp.begin()
+        if mp.um_log is not None:
+            mp.um_log.commit()
+            return
+        if self.i_number in mp.um_dirty:
+            self.update()
+        mp.fdatasync()
 
     def unlinked(self) -> None:
-        """A name is gone; without names and users the inode goes, too. Errors: EIO."""
+        """A name is gone; without names and users the inode goes, too: the last thing an operation does.
+
+        Errors: EIO.
+        """
         self.change(di_nlink=self.dinode.di_nlink - 1)
         if self.dinode.di_nlink > 0:
             self.update()
-        elif self.v_usecount == 0:
-            self.inactive()
-        else:
-            self.v_mount.um_orphans[self.i_number] = self
+            return
+        self.v_mount.um_orphans[self.i_number] = self
+        if self.v_usecount:
             self.update()
+        else:
+            self.inactive()
 
     def is_empty(self) -> bool:
         """Return whether nothing is in it, which only a directory can deny. Errors: EIO."""
@@ -269,7 +283,7 @@ class Inode(Vnode):
     def discard(self) -> None:
         """Free an inode that was made for a name which cannot be entered."""
         self.change(di_nlink=0)
-        self.inactive()
+        self._free()
 
     def inactive(self) -> None:
         """Free an inode without names (ufs_inactive)."""
@@ -277,6 +291,14 @@ class Inode(Vnode):
         if self.dinode.di_nlink > 0 or not self.i_mode or mp.um_alloc is None or mp.um_failed:
             return
         mp.begin()
+        if mp.um_log is not None:
+            shorten_in_steps(self, 0)
+        self._free()
+
+    def _free(self) -> None:
+        """Free the inode and what it has. Errors: EIO."""
+        mp = self.v_mount
+        assert mp.um_alloc is not None
         mp.um_extattr.inactive(self)
         mode = self.i_mode
         free = self.dinode._replace(**_FREE)

@@ -94,7 +94,10 @@ class InodeTable:
         put(self._mp.um_bufs, bp, offset, offset + size)
 
     def peek(self, ino: int) -> Dinode:
-        """Return what is in an inode's place, whatever it holds. Errors: EIO."""
+        """Return an inode as it is now, whatever it holds. Errors: EIO."""
+        ip = self._mp.um_dirty.get(ino)
+        if ip is not None:
+            return ip.dinode
         bp, offset = self._locate(ino)
         return self._codec.decode(bp.data, offset)
 

@@ -107,7 +107,7 @@ def read_pieces(dp: DataInode, start: int, stop: int, damage: DirDamage) -> Iter
             seen.update(blocks)
             if len(seen) != known + len(blocks):
                 raise Corrupt(where, "di_db", address, f"a block before byte {offset} is here again")
-            data = mp.pread(end - offset, address)
+            data = mp.um_bufs.pread(end - offset, address)
         except (DiskError, VfsError) as error:
             damage(error)
         else:
@@ -187,6 +187,8 @@ class Dirhash:
         """Do what `read` does for a directory that keeps changing: list no more of it than is asked for."""
         dp = self._dp
         size, bsize = dp.i_size, dp.v_mount.um_fs.fs_bsize
+        if offset >= size:
+            return b"", offset
         start = stop = offset & -bsize
         entries: list[Entry] = []
         while stop < size and (len(entries) < 2 or entries[-1][0] <= offset + count):
@@ -243,6 +245,13 @@ class Dirhash:
         self._slack[chunk] = min(self._slack[chunk] + (dirsiz(len(name)) >> 2), _SLACK_MAX)
         del self._where[name], self.names[name]
         self._changed()
+
+    def shortened(self) -> int:
+        """Forget the chunks at the end that have no names; return how many chunks are left."""
+        empty = min(self._dp.v_mount.um_fs.dirblksiz >> 2, _SLACK_MAX)
+        if self._slack[-1] == empty:
+            del self._slack[len(self._slack.rstrip(bytes((empty,)))) :]
+        return len(self._slack)
 
     @property
     def outgrown(self) -> bool:
@@ -313,6 +322,10 @@ class Removed:
 
     def left(self, chunk: int, name: bytes) -> None:
         """Nothing can change."""
+
+    def shortened(self) -> int:
+        """Return 0: there are no chunks."""
+        return 0
 
     def account(self) -> None:
         """There is nothing to count."""

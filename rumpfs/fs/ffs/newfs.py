@@ -81,8 +81,12 @@ class Newfs:
         fs = self.fs
         return [fs.cgsblock(cgx) * fs.fs_fsize // DEV_BSIZE for cgx in range(fs.fs_ncg)]
 
-    def write(self, window: Window) -> None:
+    def write(self, window: Window, sync: bool = True) -> None:
         """Write the file system.
+
+        Args:
+            window: where to.
+            sync: wait until it is on the host's disk.
 
         Raises:
             VfsError: ENOSPC when the window is too small; what the host says.
@@ -97,7 +101,8 @@ class Newfs:
         self._total()
         self._write_files(window)
         self._write_superblock(window)
-        window.fsync()
+        if sync:
+            window.fsync()
 
     # --- what was there before
 

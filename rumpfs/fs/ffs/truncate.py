@@ -37,12 +37,37 @@ def truncate(ip: DataInode, length: int, cred: Cred) -> None:
     if length > fs.fs_maxfilesize:
         raise VfsError(errno.EFBIG)
     if length < ip.i_size:
+        if ip.v_mount.um_log is not None:
+            shorten_in_steps(ip, length)
         if length & fs.fs_bsize - 1:
             last = length >> fs.fs_bshift
             ip.zero(length, (last << fs.fs_bshift) + fs.blksize(length, last))
         _Shrink(ip).run(length)
     elif length > ip.i_size:
         extend(ip, length, length, length, cred).commit()
+
+
+def shorten(dp: DataInode, length: int) -> None:
+    """Cut a directory off behind its last name; what is left in its last block means nothing. Errors: EIO."""
+    _Shrink(dp).run(length)
+
+
+def shorten_in_steps(ip: Inode, length: int) -> None:
+    """Bring a file near a length, in steps of which each fits in a transaction (ffs_indirtrunc with a log).
+
+    Each takes what one indirect block leads to. What is left is for a last step. Errors: EIO.
+    """
+    mp = ip.v_mount
+    fs = mp.um_fs
+    if not holds_blocks(ip):
+        return
+    kept = length + fs.fs_bsize - 1 >> fs.fs_bshift
+    while (last := mp.um_bmap.last_block(ip)) >= NDADDR:
+        stop = last - (last - NDADDR) % fs.fs_nindir
+        if stop <= max(kept, NDADDR) or stop << fs.fs_bshift >= ip.i_size:
+            return
+        _Shrink(ip).run(stop << fs.fs_bshift)
+        mp.begin()
 
 
 def extend(ip: DataInode, offset: int, end: int, newsize: int, cred: Cred) -> Balloc:
@@ -126,10 +151,12 @@ class _Shrink:
         assert mp.um_alloc is not None
         for frag in self._gone:
             self._bmap.forget(frag)
+            mp.revoke(frag, fs.fs_frag)
         for frag, count in self._runs:
             if self._meta:
                 for place in range(frag, frag + count):
                     mp.um_bufs.binval(place << fs.fs_fshift)
+                mp.revoke(frag, count)
             mp.um_alloc.free(frag, count)
 
     def _collect(self, length: int, blocks: int) -> None:

@@ -15,7 +15,6 @@ from rumpfs.abi.mount import (
     MNT_FORCE,
     MNT_LOCAL,
     MNT_LOG,
-    MNT_RDONLY,
     MNT_RELOAD,
     MNT_SOFTDEP,
     UFS_ARGS,
@@ -43,6 +42,7 @@ from rumpfs.vfs.vnode import VBLK, VDIR, Vnode, type_of
 if TYPE_CHECKING:
     from rumpfs.base.memory import Memory
     from rumpfs.dev.window import Window
+    from rumpfs.fs.ffs.wapbl.replay import Replayed
     from rumpfs.vfs.cred import Cred
     from rumpfs.vfs.mount import Vfs, VfsOps
     from rumpfs.vfs.quota import Quotas
@@ -79,6 +79,7 @@ class FfsMount(Writing):
         um_swapped: the file system's byte order is not this machine's.
         um_frags: frags that exist both for the superblock and on the device.
         um_freed: inodes that a replayed log leaves to be freed; on the disk they are still in use.
+        um_replayed: the log that the mount found in use.
         um_dirhash_max: bytes of the largest directory that is read whole.
         um_gone: the file system has been unmounted.
         pread, preadv: the window's, until the mount is gone.
@@ -96,10 +97,9 @@ class FfsMount(Writing):
         self.um_memory: Memory = vfs.memory
         self.um_namecache = vfs.namecache
         self.um_swapped = (fs.order == LITTLE) != (sys.byteorder == "little")
-        self.um_window = window
+        self.um_replayed: Replayed | None = None
         self.um_bufs = BufCache(window, vfs.memory, self.write_failed, fs.fs_fsize, fs.fs_bsize)
-        self.pread: Callable[[int, int], bytes] = window.pread
-        self.preadv: Callable[[list[memoryview | bytearray], int], int] = window.preadv
+        self.attach(window)
         self.um_close: Callable[[], None] = window.close
         self.um_bmap = Bmap(self)
         self._init_writing()
@@ -130,6 +130,13 @@ class FfsMount(Writing):
             log.warning("%s: the file system was not unmounted cleanly; run fsck_ffs on it", fs.where)
         if self.mnt_flag & MNT_EXTATTR:
             self.um_extattr.mounted()
+
+    def attach(self, window: Window) -> None:
+        """Use a device, which has the same content as the one before."""
+        self.um_window = window
+        self.um_bufs.attach(window)
+        self.pread: Callable[[int, int], bytes] = window.pread
+        self.preadv: Callable[[list[memoryview | bytearray], int], int] = window.preadv
 
     def vget(self, ino: int) -> Inode:
         """Return the vnode of an inode, the same one for as long as anything uses it (ffs_vget).
@@ -212,12 +219,9 @@ class FfsMount(Writing):
                 raise VfsError(errno.EINVAL, "another device")
         if args.flags & MNT_RELOAD:
             raise VfsError(errno.EOPNOTSUPP)
-        if args.flags & MNT_RDONLY:
-            self.stop_writing()
-        elif self.um_alloc is None:
-            self.start_writing(args.flags)
-        self.note_flags(args.flags)
-        return self.um_extattr.update(args.flags & ~(MNT_SOFTDEP | MNT_LOG))
+        self.change_writing(args.flags)
+        flags = args.flags & ~(MNT_SOFTDEP | MNT_LOG) | (MNT_LOG if self.um_log is not None else 0)
+        return self.um_extattr.update(flags)
 
     def extattrctl(
         self, cmd: int, vp: Vnode | None, attrnamespace: int, name: bytes | None, cred: Cred
@@ -231,7 +235,8 @@ class FfsMount(Writing):
         fs = self.um_fs
         if self.um_alloc is not None:
             fs.fs_cstotal = self.um_alloc.totals()
-        bfree = _u64(fs.free_frags)
+        freed = self.um_alloc.freed if self.um_alloc is not None else 0
+        bfree = _u64(fs.free_frags + freed)
         bresvd = _u64(fs.reserved_frags)
         ffree = _u64(fs.fs_cstotal.cs_nifree)
         return StatVfs(
@@ -284,8 +289,9 @@ class FfsMount(Writing):
         ino = vp.i_number
         self._vnodes.remove(ino)
         self._loaded.pop(ino, None)
-        self.um_dirty.pop(ino, None)
         self.um_orphans.pop(ino, None)
+        if self.um_log is None:
+            self.um_dirty.pop(ino, None)
         if isinstance(vp, FfsDir):
             self.um_dirs.remove(vp)
 

@@ -21,7 +21,7 @@ from rumpfs.abi.mount import (
 from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.fs.ffs.ufsmount import FfsMount
-from rumpfs.fs.ffs.wapbl import replay_finish, replay_start
+from rumpfs.fs.ffs.wapbl.replay import count_as_free, replay_start
 from rumpfs.fs.ffs.writing import check_writable
 from rumpfs.ondisk.ufs.ckhash import check_superblock_hash
 from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
@@ -107,16 +107,25 @@ def mount_window(
     fs = _superblock(window, sblock, force)
     if not flags & MNT_RDONLY:
         check_writable(fs, window, force)
-    inodes: dict[int, int] = {}
+    readonly = bool(flags & MNT_RDONLY)
+    replayed = None
     if fs.has_wapbl and _replays(fs, replay, flags):
-        window, inodes = replay_start(window, fs, force)
+        replayed = replay_start(window, fs, force, readonly)
+    if replayed is not None:
+        if readonly:
+            window = replayed.in_memory(window)
+        else:
+            replayed.to_disk(window)
         fs = _superblock(window, sblock, force)
+        replayed.cstotal = fs.fs_cstotal
     mp = FfsMount(vfs, op or FfsOps(), window, fs, rdev, flags)
+    mp.um_replayed = replayed
     try:
         mp.start()
-        replay_finish(mp, inodes)
-        if not flags & MNT_RDONLY:
+        if not readonly:
             mp.start_writing(flags)
+        elif replayed is not None:
+            count_as_free(mp, replayed.inodes)
     except BaseException:
         mp.release()
         raise

@@ -4,7 +4,8 @@ Every operation that changes something starts with `begin`. Operations never ove
 also the end of the one before: between two of them the file system is whole.
 
 The clean flag: before anything else is written it is 0 on the disk, which all BSDs take for a file system in
-use; it is set again, last of all, when everything is written.
+use; it is set again, last of all, when everything is written. With a log it is FS_WASCLEAN meanwhile, and
+FS_DOWAPBL is set: what has to be done after a crash is to replay the log.
 """
 
 from __future__ import annotations
@@ -32,13 +33,19 @@ from rumpfs.fs.ffs.alloc import Alloc, new_generation
 from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.inodetable import Put, inode_table
 from rumpfs.fs.ffs.vnops import vnode_class
+from rumpfs.fs.ffs.wapbl import position
+from rumpfs.fs.ffs.wapbl.log import Log
+from rumpfs.fs.ffs.wapbl.replay import Replayed, replay_finish
+from rumpfs.fs.ffs.wapbl.transaction import Transaction
 from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.ondisk.ufs.fs import (
     FS_42POSTBLFMT,
+    FS_DOWAPBL,
     FS_GJOURNAL,
     FS_ISCLEAN,
     FS_NEEDSFSCK,
     FS_SUJ,
+    FS_WASCLEAN,
     NDADDR,
 )
 from rumpfs.vfs.mount import Mount
@@ -51,7 +58,7 @@ if TYPE_CHECKING:
     from rumpfs.ondisk.ufs.superblock import Superblock
     from rumpfs.vfs.cred import Cred
 
-log = logging.getLogger("rumpfs.fs.ffs")
+logger = logging.getLogger("rumpfs.fs.ffs")
 
 #: Inodes that wait to be written at most.
 _DIRTY_MAX: Final = 4096
@@ -64,8 +71,10 @@ _GEN_MASK: Final = 0x7FFFFFFF
 #: What keeps a file system from being written: a test, and what to say.
 _REFUSALS: Final[tuple[tuple[Callable[[Superblock], object], str], ...]] = (
     (lambda fs: fs.fs_sblockloc != fs.offset, "its superblock is a copy; fsck_ffs can repair the primary"),
-    (lambda fs: fs.has_wapbl, "its log holds what is not in place yet; mount it read-only"),
-    (lambda fs: fs.fs_flags & FS_SUJ, "it has a journal of soft updates (SU+J); mount it read-only"),
+    (
+        lambda fs: fs.fs_flags & FS_SUJ and not fs.is_clean,
+        "its journal of soft updates (SU+J) may hold what is not in place yet; run fsck_ffs on it first",
+    ),
     (lambda fs: fs.fs_flags & FS_GJOURNAL, "it is journaled by gjournal; mount it read-only"),
     (lambda fs: any(fs.fs_snapinum), "it has snapshots, which would have to be kept; remove them first"),
     (lambda fs: fs.has_quota2, "it has quotas (quota2), which would have to be kept; mount it read-only"),
@@ -86,16 +95,15 @@ def check_writable(fs: Superblock, window: Window, force: bool) -> None:
     Errors: EROFS.
     """
     why = next((text for test, text in _REFUSALS if test(fs)), "")
-    if isinstance(window, Overlay):
-        why = "its log was replayed in memory only; unmount it first"
-    elif window.readonly:
+    dirty = fs.fs_flags & FS_NEEDSFSCK or not (fs.has_wapbl or fs.fs_clean & FS_ISCLEAN)
+    if window.readonly:
         why = "the image is served read-only"
     elif fs.bytes_needed > window.size:
         why = f"it has {fs.bytes_needed} bytes, the device {window.size}; mount it read-only"
-    elif not why and not force and (not fs.fs_clean & FS_ISCLEAN or fs.fs_flags & FS_NEEDSFSCK):
+    elif not why and not force and dirty:
         why = "it was not unmounted cleanly; run fsck_ffs on it, or mount with -o force"
     if why:
-        log.warning("%s: it cannot be mounted for writing: %s", fs.where, why)
+        logger.warning("%s: it cannot be mounted for writing: %s", fs.where, why)
         raise VfsError(errno.EROFS, f"{fs.where}: {why}")
 
 
@@ -104,6 +112,7 @@ class Writing(Mount):
 
     Attributes:
         um_alloc: the groups; None while the mount is read-only.
+        um_log: what has not been committed to the log; None without one.
         um_atime, um_relatime: whether it is noted when a file is read; and only once after each change.
         um_dirty: inodes that are newer than on the disk, by number.
         um_orphans: inodes in use that have no name.
@@ -114,6 +123,8 @@ class Writing(Mount):
     um_bufs: BufCache
     um_window: Window
     um_alloc: Alloc | None = None
+    um_log: Transaction | None = None
+    um_replayed: Replayed | None
     um_atime = um_relatime = um_failed = False
 
     def _init_writing(self) -> None:
@@ -129,24 +140,96 @@ class Writing(Mount):
     # --- beginning and end ----------------------------------------------------------------------
 
     def start_writing(self, flags: int) -> None:
-        """Make the mount one that can be written; the disk says then that it is in use. Errors: EROFS, EIO.
+        """Make the mount one that can be written; the disk says then that it is in use.
+
+        With MNT_LOG there is a log, which is made if need be; and when the mount has found one in use.
 
         Args:
             flags: MNT_ flags that it gets; MNT_FORCE: although it was not unmounted cleanly.
+
+        Errors: EROFS; EINVAL: it cannot have a log; ENOSPC: there is no room for one; EIO.
         """
         fs = self.um_fs
         check_writable(fs, self.um_window, bool(flags & MNT_FORCE))
+        removed = position.is_to_go(fs)
+        logged = bool(flags & MNT_LOG) or (fs.has_wapbl and not removed)
+        if logged:
+            position.check_log(fs)
+        replayed, self.um_replayed = self.um_replayed, None
+        self._was_clean = fs.is_clean or replayed is not None
         self.um_alloc = Alloc(self._mp)
-        self._was_clean = bool(fs.fs_clean & FS_ISCLEAN)
-        fs.fs_clean = 0
         try:
-            self._write_superblock()
+            if removed or not logged or not position.has_place(fs):
+                self._start_plainly(logged, removed)
+            if logged:
+                self._start_log(None if removed else replayed)
+            if replayed is not None:
+                replay_finish(self._mp, replayed.inodes)
         except VfsError:
-            self.um_alloc = None
+            self._give_up()
             raise
         self.note_flags(flags)
-        if flags & MNT_LOG:
-            log.warning("%s: it is mounted without a log", fs.where)
+
+    def _start_plainly(self, logged: bool, removed: bool) -> None:
+        """Begin without a log; `logged`: make one, `removed`: remove one before. Errors: ENOSPC, EIO."""
+        self.say_unclean()
+        if removed:
+            position.remove_log(self._mp)
+        if logged:
+            position.make_log(self._mp)
+
+    def _start_log(self, replayed: Replayed | None) -> None:
+        """Use the log from now on (wapbl_start). Errors: EINVAL, ENOSPC, EIO."""
+        fs = self.um_fs
+        place, order = position.open_position(self._mp)
+        if replayed is None:
+            log = Log(self.um_window, place, order)
+        else:
+            log = Log(self.um_window, place, replayed.order, replayed.generation + 1, replayed.listed)
+        self.um_log = Transaction(self._mp, log, {} if replayed is None else replayed.inodes)
+        self.um_log.start()
+        fs.fs_clean = FS_WASCLEAN if self._was_clean else 0
+        fs.fs_flags |= FS_DOWAPBL
+        self.mnt_flag |= MNT_LOG
+        self.put_superblock()
+        self.um_log.commit()
+        self.um_log.checkpoint()
+
+    def _give_up(self) -> None:
+        """The mount cannot be written after all; what was done so far is undone, or whole."""
+        try:
+            self.stop_writing()
+        except VfsError as error:
+            logger.warning("%s: %s", self.um_fs.where, error)
+            self._stopped()
+
+    def change_writing(self, flags: int) -> None:
+        """Begin or end to write, with or without a log, as the flags of the mount say.
+
+        Errors: EBUSY: files without names are in use, which only the log knows of; those of `start_writing`.
+        """
+        if flags & MNT_RDONLY:
+            self.stop_writing()
+        elif self.um_alloc is None:
+            if isinstance(self.um_window, Overlay):
+                self._replay_in_place(self.um_window.below)
+            self.start_writing(flags)
+        elif bool(flags & MNT_LOG) != (self.um_log is not None):
+            if self.um_orphans:
+                raise VfsError(errno.EBUSY)
+            self.stop_writing()
+            self.start_writing(flags)
+        self.note_flags(flags)
+
+    def _replay_in_place(self, window: Window) -> None:
+        """Let the disk be what it was in memory so far. Errors: EROFS; EIO: the host cannot write."""
+        check_writable(self.um_fs, window, True)
+        replayed = self.um_replayed
+        assert replayed is not None
+        replayed.to_disk(window)
+        self._mp.attach(window)
+        self._mp.um_freed.clear()
+        self.um_fs.fs_cstotal = replayed.cstotal
 
     def note_flags(self, flags: int) -> None:
         """Note the times of access, and order what is written, as the flags of the mount say."""
@@ -165,12 +248,25 @@ class Writing(Mount):
                 ip.inactive()
             self.sync()
             if self._was_clean:
-                fs.fs_clean = FS_ISCLEAN
+                fs.mark_clean()
+            if self.um_log is not None:
+                self.um_log.checkpoint()
+                fs.fs_flags &= ~FS_DOWAPBL
+                self.put_superblock()
+                self.um_log.commit()
+                self.um_log.checkpoint()
+            elif self._was_clean:
                 self._write_superblock()
+        self._stopped()
+
+    def _stopped(self) -> None:
+        """Nothing is written any more."""
         self.um_dirty.clear()
         self.um_orphans.clear()
-        self.um_alloc = None
+        self.um_alloc = self.um_log = None
+        self.um_bufs.logged = False
         self.um_atime = False
+        self.mnt_flag &= ~MNT_LOG
 
     def begin(self) -> None:
         """Start an operation that changes something. Errors: EIO: the host could not write; EROFS."""
@@ -178,8 +274,18 @@ class Writing(Mount):
             raise VfsError(errno.EIO, f"{self.um_fs.where} could not be written")
         if self.um_alloc is None:
             raise VfsError(errno.EROFS)
-        if len(self.um_dirty) > _DIRTY_MAX:
+        if self.um_log is not None:
+            if self.um_log.full:
+                self.um_log.commit()
+        elif len(self.um_dirty) > _DIRTY_MAX:
             self._update_all()
+
+    def make_room(self) -> bool:
+        """Let others have what was freed, if a log keeps it from them; return whether it did. Errors: EIO."""
+        if self.um_log is None or self.um_alloc is None or not self.um_alloc.freed:
+            return False
+        self.um_log.commit()
+        return True
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -189,7 +295,7 @@ class Writing(Mount):
             self.um_failed = True
             self.um_atime = False
             self.mnt_flag |= MNT_RDONLY
-            log.error("%s: %s; it is read-only now; run fsck_ffs on it", self.um_fs.where, error)
+            logger.error("%s: %s; it is read-only now; run fsck_ffs on it", self.um_fs.where, error)
         return VfsError(errno.EIO, str(error))
 
     def pwrite(self, data: Buffer, address: int) -> None:
@@ -209,6 +315,9 @@ class Writing(Mount):
         if self.um_alloc is None:
             return
         self.begin()
+        if self.um_log is not None:
+            self.um_log.commit()
+            return
         self._update_all()
         self.um_alloc.flush()
         self.um_bufs.flush()
@@ -217,20 +326,41 @@ class Writing(Mount):
 
     def _update_all(self) -> None:
         """Write the inodes that wait for it."""
-        for ino in sorted(self.um_dirty):
-            self.um_dirty[ino].update(BufCache.bdwrite)
+        self.flush_inodes()
         self.um_bufs.flush()
 
-    def _write_superblock(self) -> None:
-        """Write the superblock, and wait for it (ffs_sbupdate). Errors: EIO."""
+    def flush_inodes(self) -> None:
+        """Hand the inodes that wait for it to the buffer cache. Errors: EIO."""
+        for ino in sorted(self.um_dirty):
+            self._table.write(ino, self.um_dirty[ino].dinode, BufCache.bdwrite)
+        self.um_dirty.clear()
+
+    def put_superblock(self) -> None:
+        """Hand the superblock to the buffer cache (ffs_sbupdate). Errors: EIO."""
         fs = self.um_fs
         fs.fs_time = now()[0]
         fs.fs_fsmnt = self.mnt_onto or fs.fs_fsmnt
-        data = fs.encode()
-        bp = self.um_bufs.getblk(fs.offset, len(data))
-        bp.data[:] = data
-        self.um_bufs.bwrite(bp)
+        self.um_bufs.rewrite(fs.offset, fs.encode())
+
+    def _write_superblock(self) -> None:
+        """Write the superblock, and wait for it (ffs_sbupdate). Errors: EIO."""
+        self.put_superblock()
+        self.um_bufs.bwrite(self.um_bufs.bread(self.um_fs.offset, self.um_fs.fs_sbsize))
         self.fdatasync()
+
+    def say_unclean(self) -> None:
+        """Let the disk say that the file system has to be checked. Errors: EIO."""
+        fs = self.um_fs
+        fs.mark_in_use(now()[0])
+        if fs.has_wapbl:
+            fs.fs_flags &= ~FS_DOWAPBL
+        self._write_superblock()
+
+    def revoke(self, frag: int, count: int) -> None:
+        """These frags are no metadata any more."""
+        if self.um_log is not None:
+            fshift = self.um_fs.fs_fshift
+            self.um_log.revoke(frag << fshift, count << fshift)
 
     # --- inodes ---------------------------------------------------------------------------------
 
@@ -243,8 +373,8 @@ class Writing(Mount):
         vp.dinode = vp.dinode._replace(di_size=len(text))
         vp.remap(len(text))
         self._table.write(vp.i_number, vp.dinode, text=text)
-        vp.dinode = self._table.peek(vp.i_number)
         self.um_dirty.pop(vp.i_number, None)
+        vp.dinode = self._table.peek(vp.i_number)
 
     def initialised(self, cg: int) -> None:
         """More inodes of a group are initialised."""

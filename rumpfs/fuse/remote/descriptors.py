@@ -27,10 +27,10 @@ _DEAD: Final = frozenset({errno.EBADF, errno.ENOTDIR, errno.ENXIO})
 class Descriptor:
     """A descriptor, which is not closed while a thread uses it: ``with descriptor as fd``."""
 
-    __slots__ = ("_owner", "fd", "over", "used", "users", "writable")
+    __slots__ = ("fd", "over", "owner", "used", "users", "writable")
 
-    def __init__(self, owner: Descriptors, fd: int, writable: bool) -> None:
-        self._owner = owner
+    def __init__(self, owner: Descriptors, fd: int, writable: bool = False) -> None:
+        self.owner = owner
         self.fd = fd
         self.writable = writable
         self.users = 1
@@ -42,14 +42,9 @@ class Descriptor:
 
     def __exit__(self, cls: object, error: BaseException | None, traceback: object) -> None:
         dead = isinstance(error, RumpError) and error.netbsd_errno in _DEAD
-        self._owner.give(self, dead)
+        self.owner.give(self, dead)
         if dead:
             raise Stale from None
-
-    @property
-    def owner(self) -> Descriptors:
-        """The connection's descriptors that it belongs to."""
-        return self._owner
 
 
 class Descriptors:
@@ -59,9 +54,11 @@ class Descriptors:
         close: closes one.
     """
 
+    #: one for all connections: what is open of a file may be of several
+    _lock: Final = threading.Lock()
+
     def __init__(self, close: Callable[[int], object]) -> None:
         self._close = close
-        self._lock = threading.Lock()
         self._kept: OrderedDict[Rnode, Descriptor] = OrderedDict()
 
     def get(self, file: Rnode, write: bool = False) -> Descriptor | None:
@@ -114,9 +111,16 @@ class Descriptors:
         if closes:
             self._close(descriptor.fd)
 
-    def end(self, descriptor: Descriptor) -> None:
-        """Close a descriptor of an opener's, when no thread uses it."""
-        descriptor.over = True
+    def opened(self, file: Rnode, descriptor: Descriptor) -> None:
+        """Somebody has opened a file and holds a descriptor, which others may use meanwhile."""
+        with self._lock:
+            file.opened += (descriptor,)
+
+    def closed(self, file: Rnode, descriptor: Descriptor) -> None:
+        """He has closed it: the descriptor is let go when no thread uses it."""
+        with self._lock:
+            file.opened = tuple(other for other in file.opened if other is not descriptor)
+            descriptor.over = True
         self.give(descriptor)
 
     def shed(self, idle: float = 0.0) -> bool:

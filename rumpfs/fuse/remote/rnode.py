@@ -25,6 +25,8 @@ _identity = struct.Struct("<QI4xQ72x16s").unpack_from
 
 #: device, inode number, file type
 Key = tuple[int, int, int]
+#: a directory and a name in it
+Where = tuple["Rnode", bytes]
 
 
 class Stale(Exception):
@@ -46,7 +48,7 @@ class Rnode:
 
     def __init__(self, status: bytes) -> None:
         self.key, self.born = identity(status)
-        self.names: tuple[tuple[Rnode, bytes], ...] = ()
+        self.names: tuple[Where, ...] = ()
         self.status = status
         self.opened: tuple[Descriptor, ...] = ()
 
@@ -54,6 +56,11 @@ class Rnode:
     def type(self) -> int:
         """Its type, one of S_IFMT."""
         return self.key[2]
+
+    def become(self, status: bytes) -> None:
+        """It is another file from now on."""
+        self.key, self.born = identity(status)
+        self.status = status
 
     def seen(self, status: bytes) -> bytes:
         """Take a new struct stat of it; return it, or the former object when nothing has changed."""
@@ -63,8 +70,11 @@ class Rnode:
         self.status = status
         return status
 
-    def was(self, status: bytes, where: tuple[Rnode, bytes]) -> bool:
+    def was(self, status: bytes, where: Where | None) -> bool:
         """Whether a struct stat is that of this file.
+
+        Args:
+            where: the name that it was found by; None when other directories may have been on the way.
 
         A time of birth moves when a modification before it is set (utimensat(2)): what still has its name
         and number is the same file.
@@ -72,14 +82,14 @@ class Rnode:
         key, born = identity(status)
         return key == self.key and (born == self.born or where in self.names)
 
-    def named(self, where: tuple[Rnode, bytes]) -> None:
+    def named(self, where: Where) -> None:
         """It has, or still has, a name. A directory has one."""
         if self.names[-1:] == (where,):
             return
         others = () if self.type == S_IFDIR else tuple(name for name in self.names if name != where)
         self.names = (*others[1 - _NAMES_MAX :], where)
 
-    def unnamed(self, where: tuple[Rnode, bytes]) -> None:
+    def unnamed(self, where: Where) -> None:
         """A name does not lead to it."""
         self.names = tuple(name for name in self.names if name != where)
 

@@ -16,18 +16,18 @@ from rumpfs.abi.fcntl import (
     O_WRONLY,
 )
 from rumpfs.abi.limits import RLIMIT_NOFILE
-from rumpfs.abi.stat import S_IFDIR, S_IFREG
+from rumpfs.abi.stat import S_IFDIR
 from rumpfs.client.errors import RumpError
 from rumpfs.client.raw import RawClient
 from rumpfs.fuse.remote.descriptors import Descriptor, Descriptors
-from rumpfs.fuse.remote.rnode import Rnode, Stale
+from rumpfs.fuse.remote.rnode import Rnode, Stale, Where
 
 #: seconds that a server may take to answer a connection
 CONNECT_TIMEOUT: Final = 5.0
 #: bytes of a path in one call; the kernel takes 1023 (PATH_MAX)
 _PATH: Final = 1000
 #: what opening a directory takes
-_DIR: Final = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK
+DIRECTORY: Final = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK
 #: no FIFO is waited for, no link followed, should the name mean another file by now
 _SAFE: Final = O_NOFOLLOW | O_NONBLOCK
 #: a name does not mean a file (any more): nothing, something else, or what cannot be opened like a file
@@ -62,16 +62,15 @@ class Session:
         except BaseException:
             self.client.close()
             raise
-        self.descriptors = Descriptors(self._close)
-        self._root: Rnode | None = None
+        self.descriptors = Descriptors(self.close)
 
     def enter(self, root: Rnode) -> None:
-        """Let a file be the root of what is seen: the directory that is mounted."""
-        root.seen(self.root_status)
-        self._root = root
-        self.descriptors.root(root, self.root_fd)
+        """Let `root` be the directory that is mounted, which stays open."""
+        root.become(self.root_status)
+        root.opened = (Descriptor(self.descriptors, self.root_fd),)
 
-    def _close(self, fd: int) -> None:
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
         with suppress(RumpError):  # then it is closed all the same: the connection has ended
             self.sys.close(fd)
 
@@ -103,13 +102,13 @@ class Session:
         while True:
             if not above.names:
                 raise Stale
-            above, name = above.names[-1]
+            above, name = where = above.names[-1]
             names.append(name)
             base = self.descriptors.get(above)
             if base is not None:
                 break
         with base as fd:
-            return self._verified(file, self._descend(fd, names[::-1]))
+            return self._verified(file, self._descend(fd, names[::-1]), where if len(names) == 1 else None)
 
     def _descend(self, fd: int, names: list[bytes]) -> int:
         """Open a directory below another one, in as few calls as a path of limited length allows."""
@@ -122,24 +121,24 @@ class Session:
         for piece in pieces:
             above = below
             try:
-                below = self.openat(above, b"/".join(piece), _DIR)
+                below = self.openat(above, b"/".join(piece), DIRECTORY)
             except RumpError as error:
                 if error.netbsd_errno in _ELSEWHERE:
                     raise Stale from None
                 raise
             finally:
                 if above != fd:
-                    self._close(above)
+                    self.close(above)
         return below
 
-    def _verified(self, file: Rnode, fd: int, where: tuple[Rnode, bytes] | None = None) -> int:
+    def _verified(self, file: Rnode, fd: int, where: Where | None) -> int:
         """Return a descriptor that was opened by name, if it is the file's. Errors: Stale."""
         try:
             status = self.sys.fstat(fd)
-            if not file.was(status, where or file.names[-1]):
+            if not file.was(status, where):
                 raise Stale
         except BaseException:
-            self._close(fd)
+            self.close(fd)
             raise
         file.seen(status)
         return fd
@@ -168,7 +167,7 @@ class Session:
         found = self.descriptors.get(file, write)
         if found is None:
             found = Descriptor(self.descriptors, self.open(file, O_WRONLY if write else O_RDONLY), write)
-            found.over = True  # once it is not used
+            found.over = True  # when this use is
         return found
 
     def stat(self, file: Rnode) -> bytes:
@@ -194,11 +193,6 @@ class Session:
                         return *where, file.seen(status)
             file.unnamed(where)
         raise Stale
-
-    @staticmethod
-    def has_descriptors(file: Rnode) -> bool:
-        """Whether a file can be opened without any effect."""
-        return file.type in (S_IFREG, S_IFDIR)
 
 
 def _ignore(signo: int) -> None:

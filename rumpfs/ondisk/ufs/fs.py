@@ -56,6 +56,14 @@ FS_42POSTBLFMT = -1
 
 #: Inode number of the root directory (UFS_ROOTINO); 0 is never valid and 1 is what whiteouts name.
 ROOTINO = 2
+#: fs_journal_version, fs_journal_location and fs_journal_flags (sys/ufs/ufs/ufs_wapbl.h): what is to be done
+#: when the file system is mounted for writing.
+UFS_WAPBL_VERSION = 1
+UFS_WAPBL_JOURNALLOC_END_PARTITION = 1
+UFS_WAPBL_JOURNALLOC_IN_FILESYSTEM = 2
+UFS_WAPBL_FLAGS_CREATE_LOG = 1
+UFS_WAPBL_FLAGS_CLEAR_LOG = 2
+
 #: Direct and indirect block pointers of an inode (UFS_NDADDR, UFS_NIADDR).
 NDADDR = 12
 NIADDR = 3

@@ -27,17 +27,24 @@ from rumpfs.ondisk.ufs.fs import (
     FS_DOQUOTA2,
     FS_DOWAPBL,
     FS_FLAGS_UPDATED,
+    FS_ISCLEAN,
     FS_METACKHASH,
+    FS_NEEDSFSCK,
     FS_SIZE,
+    FS_SUJ,
     FS_UFS1_MAGIC,
     FS_UFS2_MAGIC,
     FS_UFS2EA_MAGIC,
+    FS_UNCLEAN,
     MAXSYMLINKLEN_UFS1,
     Q2_HEAD_MAGIC,
     SBLOCK_UFS1,
     SBLOCK_UFS2,
     SBLOCKSEARCH,
     SBLOCKSIZE,
+    UFS_WAPBL_JOURNALLOC_END_PARTITION,
+    UFS_WAPBL_JOURNALLOC_IN_FILESYSTEM,
+    UFS_WAPBL_VERSION,
 )
 from rumpfs.ondisk.ufs.geometry import Geometry
 from rumpfs.ondisk.ufs.sbcheck import check_superblock
@@ -62,9 +69,8 @@ _AFPDIR = 64
 #: fs_maxfilesize of a file system with 4.2BSD inodes.
 _MAXFILESIZE_42 = 1 << 39
 
-# WAPBL superblock fields: version 1, and where the log may lie.
-_WAPBL_VERSION = 1
-_WAPBL_LOCATIONS = (1, 2)
+#: Where a log may lie.
+_WAPBL_LOCATIONS = (UFS_WAPBL_JOURNALLOC_END_PARTITION, UFS_WAPBL_JOURNALLOC_IN_FILESYSTEM)
 
 
 class Csum(NamedTuple):
@@ -212,9 +218,9 @@ class Superblock(Geometry):
     def encode(self) -> bytes:
         """Return the fs_sbsize bytes to write, with the fields that change while mounted.
 
-        These are fs_clean, fs_time, fs_cstotal, fs_fsmnt, fs_flags, fs_optim, the pending counters, and
-        FreeBSD's fs_mtime, fs_sujfree and check hash. The old layout keeps them in its own places;
-        everything else is written as it was read.
+        These are fs_clean, fs_time, fs_cstotal, fs_fsmnt, fs_flags, fs_optim, where the log is, the pending
+        counters, and FreeBSD's fs_mtime, fs_sujfree and check hash. The old layout keeps them in its own
+        places; everything else is written as it was read.
         """
         changed: dict[str, Any] = {
             "fs_clean": self.fs_clean,
@@ -229,6 +235,10 @@ class Superblock(Geometry):
                 "fs_time": self.fs_time,
                 "fs_cstotal": tuple(self.fs_cstotal),
                 "fs_flags": self.fs_flags,
+                "fs_journal_version": self.fs_journal_version,
+                "fs_journal_location": self.fs_journal_location,
+                "fs_journal_flags": self.fs_journal_flags,
+                "fs_journallocs": self.fs_journallocs,
                 "fs_pendingblocks": self.fs_pendingblocks,
                 "fs_pendinginodes": self.fs_pendinginodes,
                 "fs_mtime": self.fs_mtime,
@@ -280,7 +290,7 @@ class Superblock(Geometry):
         return bool(
             not self.old_layout
             and self.fs_flags & FS_DOWAPBL
-            and self.fs_journal_version == _WAPBL_VERSION
+            and self.fs_journal_version == UFS_WAPBL_VERSION
             and self.fs_journal_location in _WAPBL_LOCATIONS
         )
 
@@ -307,6 +317,33 @@ class Superblock(Geometry):
     def keeps_extattrs(self) -> bool:
         """True when the attributes that inodes of UFS2 hold are known to who checks it: FreeBSD, UFS2EA."""
         return self.ufs2 and (self.fs_magic == FS_UFS2EA_MAGIC or self.freebsd)
+
+    # Whether it is in use.
+
+    @property
+    def is_clean(self) -> bool:
+        """True when it was unmounted cleanly, and nobody asks for a check."""
+        return bool(self.fs_clean & FS_ISCLEAN) and not self.fs_flags & FS_NEEDSFSCK
+
+    def mark_in_use(self, seconds: int) -> None:
+        """Say that it is mounted for writing since a time.
+
+        All BSDs take an fs_clean of 0 for that. A journal of soft updates (SU+J) knows nothing of what is
+        written now: FreeBSD's fsck_ffs goes by it only when its time is that of the last mount (fs_mtime),
+        and never when a full check is asked for, as it is until `mark_clean` (suj.c, main.c).
+        """
+        self.fs_clean = 0
+        if self.freebsd:
+            self.fs_mtime = max(seconds, self.fs_mtime + 1)
+        if self.fs_flags & FS_SUJ:
+            self.fs_flags |= FS_NEEDSFSCK
+
+    def mark_clean(self) -> None:
+        """Say that it was unmounted cleanly, or that a check has left nothing to repair (ckfini)."""
+        self.fs_clean = FS_ISCLEAN
+        self.fs_flags &= ~(FS_UNCLEAN | FS_NEEDSFSCK)
+        self.fs_pendingblocks = self.fs_pendinginodes = 0
+        self.fs_sujfree = 0
 
     # Free space (statvfs).
 

@@ -153,18 +153,41 @@ def find_log(fs: Superblock, size: int) -> LogPosition:
     Raises:
         Corrupt: there is no such place.
     """
-    for order in ORDERS:
-        swap = order != fs.order
-        addr, count, blksize, _ = (_swapped(number) if swap else number for number in fs.fs_journallocs)
-        if DEV_BSIZE <= blksize <= _MAXBSIZE and not blksize & blksize - 1:
-            break
-    else:
+    addr, count, blksize, _ = log_numbers(fs)
+    if not _is_blksize(blksize):
         where = f"{fs.where}: superblock at byte {fs.offset}"
         raise Corrupt(where, "fs_journallocs", fs.fs_journallocs, "names no size of a log block")
     if count < 3 or (addr + count) * blksize > size:
         where = f"{fs.where}: WAPBL log at byte {addr * blksize}"
         raise Corrupt(where, "fs_journallocs", (addr, count, blksize), f"the device has {size} bytes")
     return LogPosition(addr * blksize, count * blksize, blksize)
+
+
+def log_order(fs: Superblock) -> Order:
+    """Return the byte order in which a superblock says where the log lies: that of the machine that made it."""
+    return next((order for order in ORDERS if _is_blksize(_numbers(fs, order)[2])), fs.order)
+
+
+def log_numbers(fs: Superblock) -> tuple[int, int, int, int]:
+    """Return fs_journallocs: address and number of the log's blocks, their size, and the inode."""
+    return _numbers(fs, log_order(fs))
+
+
+def log_flags(fs: Superblock) -> int:
+    """Return fs_journal_flags, in whichever byte order they are."""
+    flags = fs.fs_journal_flags
+    return flags if flags < 1 << 16 else int.from_bytes(flags.to_bytes(4, "little"), "big")
+
+
+def _numbers(fs: Superblock, order: Order) -> tuple[int, int, int, int]:
+    if order == fs.order:
+        return fs.fs_journallocs
+    a, b, c, d = map(swapped, fs.fs_journallocs)
+    return a, b, c, d
+
+
+def _is_blksize(number: int) -> bool:
+    return DEV_BSIZE <= number <= _MAXBSIZE and not number & number - 1
 
 
 #: A check of a header: field, predicate of header, log block and bytes of the log, rule.
@@ -382,6 +405,6 @@ def _extents(sectors: dict[int, int], start: int) -> list[Extent]:
     return extents
 
 
-def _swapped(number: int) -> int:
+def swapped(number: int) -> int:
     """Return 64 bits with their bytes in the other order."""
     return int.from_bytes(number.to_bytes(8, "little"), "big")

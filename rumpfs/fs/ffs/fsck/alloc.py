@@ -42,28 +42,43 @@ def allocate_frags(ck: Check, count: int) -> int:
 def _allocate_inode(ck: Check, wanted: int) -> int:
     """Take a free inode, `wanted` or for 0 the first one; return 0 when there is none.
 
-    An inode that was never initialised is not taken.
+    An inode that was never initialised is not taken, unless there is no other: a file system in which few
+    inodes were ever used at once may have no other.
     """
-    state = ck.inodes.state
+    state, ipg = ck.inodes.state, ck.fs.fs_ipg
     if wanted:
         return wanted if state[wanted] == FREE else 0
     ino = state.find(FREE, ROOTINO)
-    while ino >= 0 and not _is_initialised(ck, ino):
-        ino = state.find(FREE, (ino // ck.fs.fs_ipg + 1) * ck.fs.fs_ipg)
-    return max(ino, 0)
+    while ino >= 0 and ck.fs.ufs2 and ino % ipg >= _initialised(ck, ino // ipg):
+        ino = state.find(FREE, (ino // ipg + 1) * ipg)
+    return ino if ino >= 0 else _initialise(ck)
 
 
-def _is_initialised(ck: Check, ino: int) -> bool:
-    """True when a group says that an inode's place in the table means something."""
+def _initialised(ck: Check, cg: int) -> int:
+    """Return how many of a group's inodes mean something; 0 when the group is damaged."""
     fs = ck.fs
-    cg, index = divmod(ino, fs.fs_ipg)
-    if not fs.ufs2:
-        return True
     data = ck.disk.read(CG.size, fs.cgtod(cg) * fs.fs_fsize)
     if len(data) < CG.size:
-        return False
+        return 0
     row = CG.codec(fs.order).unpack(data)
-    return bool(row.cg_magic == CG_MAGIC and index < row.cg_initediblk)
+    return int(row.cg_initediblk) if row.cg_magic == CG_MAGIC and 0 <= row.cg_initediblk <= fs.fs_ipg else 0
+
+
+def _initialise(ck: Check) -> int:
+    """Initialise another block of inodes in some group; return the first of them, or 0 when there is none."""
+    fs = ck.fs
+    for cg in range(fs.fs_ncg):
+        count = _initialised(ck, cg)
+        if 0 < count < fs.fs_ipg:
+            ino = cg * fs.fs_ipg + count
+            ck.disk.write(bytes(fs.fs_bsize), fs.ino_to_fsba(ino) * fs.fs_fsize)
+            address = fs.cgtod(cg) * fs.fs_fsize
+            codec = CG.codec(fs.order)
+            row = codec.unpack(ck.disk.read(CG.size, address))
+            more = min(count + fs.fs_inopb, fs.fs_ipg)
+            ck.disk.write(codec.pack(row._replace(cg_initediblk=more)), address)
+            return ino
+    return 0
 
 
 def allocate_directory(ck: Check, parent: int, wanted: int, mode: int) -> int:

@@ -108,7 +108,7 @@ KINDS: Final[dict[str, Kind]] = {
     "missing-dot-no-room": Kind(
         "MISSING '.' {who}\nDIR={path}\nCANNOT FIX, INSUFFICIENT SPACE TO ADD '.'\n"
     ),
-    "bad-dotdot": Kind("BAD INODE NUMBER FOR '..' {who}\nDIR={path}\n", "FIX", _ENTRY),
+    "bad-dotdot": Kind("BAD INODE NUMBER FOR '..' {who}\nDIR={path}\n", "FIX", _ENTRY, True),
     "bad-dotdot-type": Kind("BAD TYPE VALUE FOR '..' {who}\nDIR={path}\n", "FIX", _ENTRY),
     "missing-dotdot": Kind("MISSING '..' {who}\nDIR={path}\n", "FIX", "the entry is made"),
     "missing-dotdot-occupied": Kind(
@@ -126,7 +126,7 @@ KINDS: Final[dict[str, Kind]] = {
         "ZERO LENGTH DIRECTORY {who}\n{what}={path}\n", "REMOVE", _REMOVE, True
     ),
     "directory-hard-link": Kind(
-        "{path} IS AN EXTRANEOUS HARD LINK TO DIRECTORY {got}\n", "REMOVE", _REMOVE
+        "{path} IS AN EXTRANEOUS HARD LINK TO DIRECTORY {got}\n", "REMOVE", _REMOVE, True
     ),
     "bad-type": Kind("BAD TYPE VALUE {who}\n{what}={path}\n", "FIX", "d_type is set"),
     # --- 3: connectivity; 4: reference counts

@@ -24,7 +24,7 @@ from rumpfs.fs.ffs.fsck.sblock import (
     replay,
     write_superblocks,
 )
-from rumpfs.ondisk.ufs.fs import FS_DOWAPBL, FS_ISCLEAN
+from rumpfs.ondisk.ufs.fs import FS_DOWAPBL, FS_ISCLEAN, FS_SUJ
 from rumpfs.ondisk.ufs.superblock import Superblock
 
 #: ``say(text)`` hears of what a check is about to do.
@@ -101,19 +101,21 @@ def check(disk: Disk, where: str, options: Options) -> Result:
     logged = fs.has_wapbl
     if logged and preening and not force:
         return Result(None, "file system is journaled; not checking")
-    if not logged and not force and fs.fs_clean & FS_ISCLEAN:
+    if not logged and not force and fs.is_clean:
         return Result(None, "file system is clean; not checking", clean=True)
     ck = Check(disk, fs, options.answer, options.told, options.progress)
     if logged:
         options.say("** File system is journaled; replaying journal")
         fs = _replay(ck, where, options)
         ck = _again(ck, fs, options)
-    if fs.fs_clean & FS_ISCLEAN and not preening:
+    if fs.is_clean and not preening:
         options.say("** File system is already clean")
+    if fs.fs_flags & FS_SUJ:
+        options.say("** The journal of soft updates is not used; everything is checked")
     _prepare(ck, options)
     _passes(ck, options, preening)
     options.say(_summary(ck))
-    modified, clean = (False, bool(fs.fs_clean & FS_ISCLEAN)) if options.readonly else _finish(ck)
+    modified, clean = (False, fs.is_clean) if options.readonly else _finish(ck)
     return Result(ck, modified=modified, clean=clean)
 
 
@@ -178,15 +180,16 @@ def _finish(ck: Check) -> tuple[bool, bool]:
     if ck.disk.modified or ck.sb_dirty:
         fs.fs_time = ck.now()
         ck.sb_dirty = True
-    if not (ck.unresolved or ck.rerun) and not fs.fs_clean & FS_ISCLEAN:
+    if not (ck.unresolved or ck.rerun) and not fs.is_clean:
         ck.phase = "end"
         if ck.ask("not-clean", field="fs_clean", got=fs.fs_clean, expected=FS_ISCLEAN):
-            fs.fs_clean = FS_ISCLEAN
-            fs.fs_pendingblocks = fs.fs_pendinginodes = 0
+            fs.mark_clean()
             ck.sb_dirty = True
+    if ck.sb_dirty and fs.fs_flags & FS_SUJ:
+        fs.fs_mtime = max(fs.fs_time, fs.fs_mtime + 1)  # what the journal holds is for another mount
     if ck.sb_dirty or ck.stale_copies:
         write_superblocks(ck)
-    return ck.disk.modified, bool(fs.fs_clean & FS_ISCLEAN)
+    return ck.disk.modified, fs.is_clean
 
 
 def _summary(ck: Check) -> str:

@@ -29,6 +29,7 @@ from rumpfs.ondisk.ufs.fs import (
     MAXSYMLINKLEN_UFS2,
     NDADDR,
     NIADDR,
+    UFS_WAPBL_FLAGS_CLEAR_LOG,
 )
 from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
 from rumpfs.ondisk.ufs.wapbl import Replay, Wapbl, find_log
@@ -45,8 +46,6 @@ _KNOWN_FLAGS: Final = (
 _FS_OPTTIME: Final = 0
 _FS_OPTSPACE: Final = 1
 
-#: UFS_WAPBL_FLAGS_CLEAR_LOG
-_CLEAR_LOG: Final = 2
 
 #: Fields in which every copy agrees with the primary (cmpsblks).
 _GEOMETRY: Final = (
@@ -227,4 +226,4 @@ def replay(disk: Disk, found: Replay) -> None:
 def drop_log(fs: Superblock) -> None:
     """Let a log that cannot be read be made anew."""
     fs.fs_flags &= ~FS_DOWAPBL
-    fs.record = fs.record._replace(fs_journal_flags=_CLEAR_LOG)
+    fs.fs_journal_flags = UFS_WAPBL_FLAGS_CLEAR_LOG

@@ -36,14 +36,14 @@ class Makefs(Newfs):
         p: what is wanted; its block size, frag size, version and order are those of the plan.
         random: for generation numbers of inodes.
         plan: the files.
-        told: is called with (bytes written, all bytes) now and then.
+        told: is called with the bytes written, now and then.
 
     Raises:
         VfsError: EINVAL, with the reason why there is no such file system.
     """
 
     def __init__(
-        self, size: int, p: Parameters, random: Random, plan: Plan, told: Callable[[int, int], None] | None = None
+        self, size: int, p: Parameters, random: Random, plan: Plan, told: Callable[[int], None] | None = None
     ) -> None:  # fmt: skip
         super().__init__(size, p, random)
         fs = self.fs
@@ -73,9 +73,8 @@ class Makefs(Newfs):
         codec = self._codec
         size = codec.size
         start = max(0, ROOTINO - first)
-        inodes = self._plan.inodes[
-            max(0, first - ROOTINO) : max(0, first - ROOTINO + len(table) // size - start)
-        ]
+        stop = first + len(table) // size - ROOTINO
+        inodes = self._plan.inodes[first + start - ROOTINO : max(0, stop)]
         for at, inode in enumerate(inodes, start):
             place = slice(at * size, (at + 1) * size)
             table[place] = self._encode(inode, bytes(table[place]))
@@ -101,28 +100,28 @@ class Makefs(Newfs):
         )  # fmt: skip
         return self._codec.encode(dinode, blank, text)
 
-    def _pointers(self, inode: Inode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _pointers(self, inode: Inode) -> tuple[tuple[int, ...], tuple[int, int, int]]:
         """Return the direct and the indirect pointers of an inode."""
+        fs = self.fs
         place, mapping = inode.place, inode.mapping
         frags = self._map
         if mapping is None:
             found = frags.addresses(place.block, place.nblocks) if place is not None else []
             if place is not None and place.frags:
                 found.append(frags.frag(place.tail))
-            return (*found, *(0,) * (NDADDR - len(found))), (0,) * NIADDR
+            return (*found, *(0,) * (NDADDR - len(found))), (0, 0, 0)
         db = [0] * NDADDR
         for lbn, count, block in mapping.extents:
             if lbn < NDADDR:
                 db[lbn : lbn + count] = frags.addresses(block, count)
         if place is not None:
-            address = place.tail if place.frags else place.block * self.fs.fs_frag
-            db[(inode.size - 1) // self.fs.fs_bsize] = frags.frag(address)
-        nindir = self.fs.fs_nindir
+            address = place.tail if place.frags else place.block * fs.fs_frag
+            db[(inode.size - 1) // fs.fs_bsize] = frags.frag(address)
+        nindir = fs.fs_nindir
         starts = [NDADDR + sum(nindir**below for below in range(1, level + 1)) for level in range(NIADDR)]
         blocks = [mapping.indirect.get((level, start)) for level, start in enumerate(starts)]
-        return tuple(db), tuple(
-            0 if block is None else frags.frag(block * self.fs.fs_frag) for block in blocks
-        )
+        first, second, third = (0 if block is None else frags.frag(block * fs.fs_frag) for block in blocks)
+        return tuple(db), (first, second, third)
 
     # --- files
 
@@ -145,7 +144,7 @@ class Makefs(Newfs):
                 if place.frags:
                     sink.put(place.tail * fs.fs_fsize, data[split:])
             if self._told is not None:
-                self._told(sink.top, self._plan.nblocks * fs.fs_bsize)
+                self._told(sink.top)
         sink.flush()
 
     def _write_mapped(self, sink: _Sink, inode: Inode, mapping: Mapping, content: Content) -> None:
@@ -203,7 +202,7 @@ class Makefs(Newfs):
                 start += length
                 address += length
                 if self._told is not None:
-                    self._told(address, self._plan.nblocks * bsize)
+                    self._told(address)
         finally:
             content.close(fd)
 

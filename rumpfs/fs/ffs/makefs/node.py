@@ -86,7 +86,7 @@ def set_times(root: Node, ns: int) -> None:
 def clamp_times(root: Node, ns: int) -> None:
     """Let nothing in a tree be younger, nor depend on when files were read or moved.
 
-    This is what SOURCE_DATE_EPOCH asks for: times of modification are kept up to it, and stand for all others.
+    This is what SOURCE_DATE_EPOCH asks for: times of modification are kept up to it, and are the others, too.
     """
     for _, node in walk(root):
         node.mtime = node.atime = node.ctime = node.birthtime = min(node.mtime, ns)

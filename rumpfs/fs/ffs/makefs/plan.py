@@ -8,7 +8,7 @@ share blocks.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +50,7 @@ class Mapping:
 
     Attributes:
         extents: (logical block, blocks, first block) in order.
-        indirect: (level, first logical block) of an indirect block -> its block; 0 is a block of pointers to data.
+        indirect: (level, first logical block) of an indirect block -> its block; at level 0 it leads to data.
     """
 
     extents: list[tuple[int, int, int]] = field(default_factory=list)
@@ -87,7 +87,6 @@ class Plan:
         maxsymlinklen: bytes from which on a symbolic link has blocks.
         maxfilesize: bytes of the largest file.
         holes: blocks of zeros are left out.
-        told: is called with the number of files that have been looked at.
 
     Attributes:
         inodes: from the root directory on, which has inode 2.
@@ -101,7 +100,7 @@ class Plan:
 
     def __init__(
         self, root: Node, order: Order, bsize: int, fsize: int, pointer: int, maxsymlinklen: int,
-        maxfilesize: int, holes: bool = True, told: Callable[[int], None] | None = None,
+        maxfilesize: int, holes: bool = True,
     ) -> None:  # fmt: skip
         self._order = order
         self._bsize, self._fsize, self._frag = bsize, fsize, bsize // fsize
@@ -113,7 +112,7 @@ class Plan:
         self._parents: dict[Node, int] = {root: ROOTINO}
         nodes = self._number(root)
         self.inodes = [Inode(node, node.size) for node in nodes]
-        for count, inode in enumerate(self.inodes):
+        for inode in self.inodes:
             node = inode.node
             if node.children is not None:
                 inode.data = self._directory(node)
@@ -122,8 +121,6 @@ class Plan:
                 inode.data = node.target
             if inode.data or node.content is not None:
                 self._allocate(inode)
-            if told is not None:
-                told(count)
         self.partial = {address: count for count, free in enumerate(self._free) for address in free}
 
     # --- inodes
@@ -249,7 +246,7 @@ class Plan:
 
 
 def indirect_path(lbn: int, nindir: int) -> Iterator[tuple[int, int]]:
-    """Yield level and first logical block of the indirect blocks that lead to a block, the outermost first."""
+    """Yield (level, first logical block) of the indirect blocks that lead to a block, outermost first."""
     start, top = NDADDR, 0
     while lbn >= start + nindir ** (top + 1):
         start += nindir ** (top + 1)

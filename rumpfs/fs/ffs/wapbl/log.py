@@ -45,7 +45,6 @@ class Log:
 
     Attributes:
         block: bytes of a log block, in which blocks are logged.
-        capacity: bytes that a transaction may have.
     """
 
     def __init__(
@@ -64,12 +63,17 @@ class Log:
         self._circ_size = (size - self._circ_off) // self.block * self.block
         self._circ_end = self._circ_off + self._circ_size
         self._tail, self._head = self._listed = listed
-        self.capacity = self._circ_size - self.block
         self._per_list = (self.block - WC_BLOCKLIST.size) // WC_BLOCK.size
         self._inodes_per_list = (self.block - WC_INODELIST.size) // WC_INODE.size
 
+    @property
+    def capacity(self) -> int:
+        """Bytes that a transaction may have: the circle is never quite full, which readers take for empty."""
+        tail, head = self._listed
+        return self._circ_size - self.block - (head - tail) % self._circ_size
+
     def start(self) -> None:
-        """Write the header of a log with nothing but the list to be kept (wapbl_start). Errors: the host's."""
+        """Write the header of a log that holds nothing but the list to be kept. Errors: the host's."""
         self._commit(self._head, self._tail)
 
     def length(self, nbytes: int, blocks: int, revocations: int, inodes: int) -> int:
@@ -116,9 +120,8 @@ class Log:
             self._commit(head, tail)
 
     def _free(self) -> int:
-        """Return the bytes that can be appended; the circle is never quite full, which readers take for empty."""
-        used = (self._head - self._tail - 1) % self._circ_size + 1 if self._tail else 0
-        return self.capacity - used
+        """Return the bytes that can be appended now."""
+        return self._circ_size - self.block - (self._head - self._tail) % self._circ_size
 
     def _advance(self, offset: int, nbytes: int) -> int:
         """Return the offset that lies `nbytes` bytes, less than a lap, behind another."""
@@ -141,9 +144,9 @@ class Log:
         seconds, nanoseconds = now()
         shift = self.block.bit_length() - 1
         row = WC_HEADER.row(
-            wc_type=WAPBL_WC_HEADER, wc_len=self.block, wc_checksum=0, wc_generation=generation, wc_fsid=(0, 0),
-            wc_time=seconds, wc_timensec=nanoseconds, wc_version=WC_VERSION, wc_log_dev_bshift=shift,
-            wc_fs_dev_bshift=shift, wc_head=head, wc_tail=tail, wc_circ_off=self._circ_off,
+            wc_type=WAPBL_WC_HEADER, wc_len=self.block, wc_checksum=0, wc_generation=generation,
+            wc_fsid=(0, 0), wc_time=seconds, wc_timensec=nanoseconds, wc_version=WC_VERSION,
+            wc_log_dev_bshift=shift, wc_fs_dev_bshift=shift, wc_head=head, wc_tail=tail, wc_circ_off=self._circ_off,
             wc_circ_size=self._circ_size,
         )  # fmt: skip
         self._window.pwrite(self._padded(WC_HEADER.codec(self._order).pack(row)), self._slot(generation))

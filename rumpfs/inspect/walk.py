@@ -1,0 +1,178 @@
+"""Going through all files of a volume: directories are read whole, inodes a block of them at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from rumpfs.abi import errno
+from rumpfs.abi.stat import S_IFDIR, S_IFMT
+from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.fs.ffs.directory import FfsDir
+from rumpfs.fs.ffs.lookup import DirDamage, read_entries
+from rumpfs.inspect.volume import Volume
+from rumpfs.ondisk.ufs.cg import Cg
+from rumpfs.ondisk.ufs.dinode import Dinode, dinode_codec
+from rumpfs.vfs.vnode import IFTOVT, VDIR
+
+#: blocks of inodes that are kept
+_BLOCKS: Final = 256
+
+
+class Inodes:
+    """The inodes of a volume, for who reads many of them.
+
+    Args:
+        volume: the file system.
+    """
+
+    def __init__(self, volume: Volume) -> None:
+        fs = volume.fs
+        self._fs = fs
+        self._mp = volume.mp
+        self._pread = volume.window.pread
+        self._codec = dinode_codec(fs)
+        self._inopb = fs.fs_inopb
+        self._blocks: OrderedDict[int, list[Dinode]] = OrderedDict()
+        self._initialised: dict[int, int] = {}
+
+    def read(self, ino: int) -> Dinode:
+        """Return an inode in use.
+
+        Raises:
+            Corrupt: it is free, or holds what no inode may.
+            VfsError: what the host says.
+        """
+        block, index = divmod(ino, self._inopb)
+        rows = self._blocks.get(block)
+        if rows is None:
+            rows = self._load(block)
+        try:
+            dinode = rows[index]
+        except IndexError:
+            raise self._corrupt(ino, "cg_initediblk", len(rows), "the inode is beyond it") from None
+        if dinode.di_mode & S_IFMT not in IFTOVT:
+            raise self._corrupt(
+                ino, "di_mode", dinode.di_mode, "the inode is free, and something refers to it"
+            )
+        return dinode
+
+    def _corrupt(self, ino: int, field: str, got: int, why: str) -> Corrupt:
+        return Corrupt(f"{self._fs.where}: inode {ino}", field, got, why)
+
+    def _load(self, block: int) -> list[Dinode]:
+        """Read a block of inodes, as far as its group has initialised it."""
+        fs = self._fs
+        first = block * self._inopb
+        frag = fs.ino_to_fsba(first)
+        if frag + fs.fs_frag > self._mp.um_frags:
+            raise self._corrupt(first, "fs_size", fs.fs_size, "the device ends before the inode")
+        rows = list(self._codec.decode_many(self._pread(fs.fs_bsize, frag << fs.fs_fshift)))
+        if fs.ufs2:
+            cgx, index = divmod(first, fs.fs_ipg)
+            del rows[max(0, self._group(cgx) - index) :]
+        self._blocks[block] = rows
+        if len(self._blocks) > _BLOCKS:
+            self._blocks.popitem(last=False)
+        return rows
+
+    def _group(self, cgx: int) -> int:
+        """Return how many inodes of a group were ever initialised; all when it is damaged."""
+        count = self._initialised.get(cgx)
+        if count is None:
+            fs = self._fs
+            try:
+                count = Cg.decode(
+                    self._pread(fs.fs_cgsize, fs.cgtod(cgx) << fs.fs_fshift), fs, cgx
+                ).initediblk
+            except (DiskError, VfsError):
+                count = fs.fs_ipg
+            self._initialised[cgx] = count
+        return count
+
+
+class Found(NamedTuple):
+    """A name in a directory, and the inode that it is."""
+
+    name: bytes
+    ino: int
+    dinode: Dinode
+
+
+class Directory(NamedTuple):
+    """A directory, and what is in it: in the order of the disk, without ``.`` and ``..``."""
+
+    path: bytes
+    ino: int
+    entries: list[Found]
+
+
+def walk(
+    volume: Volume,
+    path: bytes = b"/",
+    damaged: Callable[[bytes, DiskError | VfsError], None] | None = None,
+) -> Iterator[Directory]:
+    """Yield a directory and all below, each before those that it holds.
+
+    A caller may take entries out of the list that it gets: what is not there is not entered.
+
+    Args:
+        path: of a directory of the volume; symbolic links are followed.
+        damaged: is told what cannot be read, and of which path; None: it is left out. A directory that is
+            reached twice is such, too.
+
+    Raises:
+        VfsError: those of `Volume.lookup` for `path`; ENOTDIR.
+    """
+    tell = damaged or (lambda path, error: None)
+    inodes = Inodes(volume)
+    top = volume.lookup(path)
+    if not isinstance(top, FfsDir):
+        raise VfsError(errno.ENOTDIR)
+    seen = {top.i_number}
+    pending = [(path.rstrip(b"/"), top.i_number, top)]
+    where = volume.fs.where
+    while pending:
+        path, ino, dp = pending.pop()
+        entries = list(_entries(dp, path, inodes, tell))
+        yield Directory(path or b"/", ino, entries)
+        below = []
+        for name, child, dinode in entries:
+            if dinode.di_mode & S_IFMT == S_IFDIR:
+                if child in seen:
+                    tell(
+                        path + b"/" + name, Corrupt(where, "d_ino", child, "this directory is elsewhere, too")
+                    )
+                    continue
+                seen.add(child)
+                below.append((path + b"/" + name, child, FfsDir(volume.mp, VDIR, child, dinode)))
+        pending += reversed(below)
+
+
+def _entries(
+    dp: FfsDir, path: bytes, inodes: Inodes, tell: Callable[[bytes, DiskError | VfsError], None]
+) -> Iterator[Found]:
+    read = inodes.read
+    for _, ino, _, name in read_entries(dp, 0, dp.i_size, _Damage(dp, path, tell)):
+        if name in (b".", b".."):
+            continue
+        try:
+            yield Found(name, ino, read(ino))
+        except (DiskError, VfsError) as error:
+            tell(path + b"/" + name, error)
+
+
+class _Damage(DirDamage):
+    """Tells of damage in a directory."""
+
+    __slots__ = ("_path", "_tell")
+
+    def __init__(self, dp: FfsDir, path: bytes, tell: Callable[[bytes, DiskError | VfsError], None]) -> None:
+        DirDamage.__init__(self, dp.v_mount)
+        self._path = path
+        self._tell = tell
+
+    def __call__(self, error: DiskError | VfsError) -> None:
+        self._tell(self._path, error)
+        DirDamage.__call__(self, error)
