@@ -37,6 +37,7 @@ VERBS: Final = {
     "sysctl": "show and set what the kernel knows about itself",
     "top": "show the processes of a server",
     "trace": "show the system calls of a command",
+    "info": "say what is in an image: partitions, file systems, their state",
     "fsck": "check and repair the file system of an image",
     "overlay": "show, commit and drop what an overlay has changed of an image",
     "newfs": "make a file system in an image",
@@ -146,6 +147,13 @@ overlay status
              explanation holder                state in words; process that uses it, or null
 overlay diff "differences": a list of offset, bytes
 overlay commit   written_bytes
+info         "images": a list of image, size,
+               filesystem      what the whole of it holds, or null
+               tables          a list of kind (GPT MBR disklabel), offset, about, partitions (names), and
+                               tables: those inside
+               partitions      a list of name address table offset size type filesystem
+             a filesystem has format byte_order superblock size block_size fragment_size groups used free
+             files files_free state log label last_mounted_on last_written_ns warnings; sizes in bytes
 dumpfs       image format byte_order location (in bytes) old_layout warnings
              "superblock":     its fields by their names; bytes are text or hexadecimal
              "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group

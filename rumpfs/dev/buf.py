@@ -143,10 +143,11 @@ class BufCache:
     def getblk(self, address: int, nbytes: int) -> Buf:
         """Return a buffer for a block whose former content does not matter; it is all zeros."""
         old = self._delayed.get(address)
+        start, stop = (old.start, min(old.stop, nbytes)) if old is not None else (0, 0)
         self.binval(address)
         bp = Buf(address, bytearray(nbytes))
-        if old is not None:
-            self.bdwrite(bp, old.start, min(old.stop, nbytes))
+        if stop:
+            self.bdwrite(bp, start, stop)
         self._enter(bp)
         return bp
 
@@ -201,12 +202,15 @@ class BufCache:
         self.delayed += stop - start
         self._delayed[bp.address] = bp
 
-    def rewrite(self, address: int, data: bytes) -> None:
-        """Let the block at byte `address` be `data`; what differs is written at the next `flush`.
+    def rewrite(self, address: int, data: bytes, nbytes: int = 0) -> None:
+        """Let the block at byte `address` begin with `data`; what differs is written at the next `flush`.
+
+        Args:
+            nbytes: the length of the block, when it is more.
 
         Errors: what the host says.
         """
-        bp = self.bread(address, len(data))
+        bp = self.bread(address, nbytes or len(data))
         different = int.from_bytes(bp.data[: len(data)], "little") ^ int.from_bytes(data, "little")
         if different:
             first = (different & -different).bit_length() - 1 >> 3

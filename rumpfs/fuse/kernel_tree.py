@@ -19,10 +19,10 @@ from rumpfs.fuse.tree import ROOT_NUMBER, Entry, Tree, distinct
 from rumpfs.kern.descrip import VnodeFile, accmode
 from rumpfs.kern.kernel import Kernel
 from rumpfs.kern.sys_attr import setattr_
-from rumpfs.kern.sys_names import do_link, do_mkdir, do_rename, do_symlink, do_unlink
+from rumpfs.kern.sys_names import do_link, do_mkdir, do_rename, do_symlink, unlink_found
 from rumpfs.vfs.cred import ROOT, VWRITE, Cred
 from rumpfs.vfs.mount import Mount, StatVfs, Vfs
-from rumpfs.vfs.namei import namei
+from rumpfs.vfs.namei import found_delete, namei
 from rumpfs.vfs.vnode import IO_APPEND, VDIR, VREG, SetAttr, Vnode, knote, vref, vrele
 
 #: bytes of struct dirent that are read at a time
@@ -195,7 +195,8 @@ class KernelTree(Tree[Vnode, VnodeFile]):
 
     def unlink(self, directory: Vnode, name: bytes, cred: Cred, *, rmdir: bool) -> None:
         with self._as(cred):
-            do_unlink(self._p, directory, name, AT_REMOVEDIR if rmdir else 0)
+            nd = found_delete(self._p, directory, name, self.lookup(directory, name))
+            unlink_found(self._p, nd, AT_REMOVEDIR if rmdir else 0)
 
     def rename(self, directory: Vnode, name: bytes, to_directory: Vnode, to_name: bytes, cred: Cred) -> None:
         """Move a name; onto another name of the same file nothing happens, as the host has it."""

@@ -84,6 +84,8 @@ class Operations(Generic[F, H]):
         self._dirs: dict[int, OpenDir[F, H]] = {}
         self._handle = itertools.count(1).__next__  # the number of a new handle; threads may ask for it
         self._mapped = shown.uid is not None or shown.gid is not None or shown.umask is not None
+        self._absent = absent(0 if tree.waits else shown.entry_timeout)
+        self._former: HostCred | None = None
 
     def close(self) -> None:
         """The mount is gone: close what is open, forget what the host knew."""
@@ -99,13 +101,21 @@ class Operations(Generic[F, H]):
         """Return who has asked; with shown owners that are not the real ones, the superuser."""
         if self._mapped or not (ctx.uid or ctx.gid):
             return ROOT
-        return HostCred(ctx.uid, ctx.gid, ctx.pid)
+        cred = self._former
+        if cred is None or (cred.pid, cred.euid, cred.egid) != (ctx.pid, ctx.uid, ctx.gid):
+            cred = self._former = HostCred(ctx.uid, ctx.gid, ctx.pid)
+        return cred
 
     # --- names ----------------------------------------------------------------------------------
 
     def lookup(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        """Return what a name is, and count that the host knows it."""
-        file = self.tree.lookup(self.nodes.at(parent).file, name)
+        """Return what a name is, and count that the host knows it; or that there is no such name."""
+        try:
+            file = self.tree.lookup(self.nodes.at(parent).file, name)
+        except VfsError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return self._absent
         return self.nodes.tell(file, parent, name)
 
     def forget(self, counts: Sequence[tuple[int, int]]) -> None:
@@ -165,13 +175,13 @@ class Operations(Generic[F, H]):
         directory, to_directory = self.nodes.at(parent).file, self.nodes.at(to_parent).file
         file = self.tree.lookup(directory, name)
         if flags & pyfuse3.RENAME_NOREPLACE:
-            self._absent(to_directory, to_name)
+            self._check_absent(to_directory, to_name)
         self.tree.rename(directory, name, to_directory, to_name, self._cred(ctx))
         node = self.nodes.get(file)
         if node is not None:
             node.where = to_parent, to_name
 
-    def _absent(self, directory: F, name: bytes) -> None:
+    def _check_absent(self, directory: F, name: bytes) -> None:
         try:
             self.tree.lookup(directory, name)
         except VfsError as error:
@@ -257,13 +267,7 @@ class Operations(Generic[F, H]):
         self, parent: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it; one that has just come into being is opened."""
-        directory = self.nodes.at(parent).file
-        try:
-            file = self.tree.mknod(directory, name, mode & ALLPERMS | S_IFREG, NODEV, self._cred(ctx))
-        except VfsError as error:
-            if error.errno != errno.EEXIST or flags & os.O_EXCL:
-                raise
-            file = self.tree.lookup(directory, name)
+        file, flags = self._made(self.nodes.at(parent).file, name, mode, flags, self._cred(ctx))
         entry = self.nodes.tell(file, parent, name)
         try:
             fh = self._open(self.nodes.at(entry.st_ino), flags)
@@ -271,6 +275,16 @@ class Operations(Generic[F, H]):
             self.nodes.untell(file)
             raise
         return pyfuse3.FileInfo(fh=fh), entry
+
+    def _made(self, directory: F, name: bytes, mode: int, flags: int, cred: Cred) -> tuple[F, int]:
+        """Make a file, or find one; return it, and the flags that are left to open it with."""
+        try:
+            file = self.tree.mknod(directory, name, mode & ALLPERMS | S_IFREG, NODEV, cred)
+        except VfsError as error:
+            if error.errno != errno.EEXIST or flags & os.O_EXCL:
+                raise
+            return self.tree.lookup(directory, name), flags
+        return file, flags & ~os.O_TRUNC
 
     def read(self, fh: int, offset: int, size: int) -> Buffer:
         """Return what is in a file."""
@@ -417,21 +431,29 @@ class HostCred(Cred):
         pid: the process.
     """
 
-    __slots__ = ("_pid",)
-    _pid: int
+    __slots__ = ("pid",)
+    pid: int
 
     def __init__(self, uid: int, gid: int, pid: int) -> None:
         super().__init__(uid, gid, uid, gid, uid, gid)
-        object.__setattr__(self, "_pid", pid)
+        object.__setattr__(self, "pid", pid)
 
     def ingroup(self, gid: int) -> bool:
         """Whether `gid` is one of the process's groups."""
         if gid == self.egid:
             return True
         try:
-            return gid in pyfuse3.get_sup_groups(self._pid)
+            return gid in pyfuse3.get_sup_groups(self.pid)
         except (OSError, RuntimeError):
             return False  # it is gone
+
+
+def absent(timeout: float) -> pyfuse3.EntryAttributes:
+    """Return the answer that there is no such name, which the host may go by for so many seconds."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = 0
+    entry.entry_timeout = timeout
+    return entry
 
 
 def _damaged(fileno: int, dtype: int) -> pyfuse3.EntryAttributes:

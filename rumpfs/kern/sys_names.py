@@ -14,7 +14,7 @@ from rumpfs.kern.syscall import syscall
 from rumpfs.vfs.ancestors import below
 from rumpfs.vfs.getcwd import getcwd
 from rumpfs.vfs.namei import Nameidata, NewName, namei, namei_create, namei_delete, namei_rename
-from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, Vnode, knote, watched
+from rumpfs.vfs.vnode import NODEV, VDIR, VLNK, Vnode, knote
 
 
 def _start(p: Proc, fd: int, path: bytes) -> Vnode | None:
@@ -168,7 +168,12 @@ def sys_linkat(p: Proc, fd1: int, name1: bytes, fd2: int, name2: bytes, flags: i
 
 def do_unlink(p: Proc, at: Vnode | None, path: bytes, flag: int) -> int:
     """Remove a name; with AT_REMOVEDIR a directory (do_sys_unlinkat). Errors: those of `unlink`, `rmdir`."""
-    dvp, name, vp = namei_delete(p, path, at)
+    return unlink_found(p, namei_delete(p, path, at), flag)
+
+
+def unlink_found(p: Proc, nd: Nameidata, flag: int) -> int:
+    """Remove a name that was looked up and may be taken away. Errors: those of `unlink`, `rmdir`."""
+    dvp, name, vp = nd
     if vp is vp.v_mount.mnt_root:
         raise VfsError(errno.EBUSY)
     if vp is dvp:
@@ -197,7 +202,9 @@ def _remove(p: Proc, dvp: Vnode, name: bytes, vp: Vnode) -> None:
 
 def _knote_removed(vp: Vnode) -> None:
     """Tell who watches `vp` that a name of it is gone, or that it was the last."""
-    if watched(vp):
+    if vp.v_klist is None:
+        knote(vp, 0)  # who hears of a whole mount does not ask what it was
+    else:
         knote(vp, NOTE_LINK if vp.v_type != VDIR and vp.getattr().nlink else NOTE_DELETE)
 
 

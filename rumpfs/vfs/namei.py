@@ -116,6 +116,15 @@ def namei_delete(p: Caller, path: bytes, at: Vnode | None) -> Nameidata:
         point.
     """
     dvp, name, vp, _ = _walk(p, path, False, at, False)
+    return found_delete(p, dvp, name, vp)
+
+
+def found_delete(p: Caller, dvp: Vnode, name: bytes, vp: Vnode | None) -> Nameidata:
+    """Return the same for a name whose directory is known, and what it is there.
+
+    Errors:
+        EROFS, ENOENT; EACCES, EPERM (sticky directory); EBUSY: ``/`` or a mount point.
+    """
     _check_writable(dvp)
     if vp is None:
         raise VfsError(errno.ENOENT)

@@ -14,9 +14,7 @@ from tests.mount_helpers.place import Place, hidden, install, why_not
 
 @pytest.fixture(scope="session")
 def installed() -> Iterator[Path]:
-    """Where the helpers were installed."""
-    if (reason := why_not()) is not None:
-        pytest.skip(reason)
+    """Where the helpers were installed, for tests that leave them as they are."""
     with _open_directory() as path:
         done = install("put", path)
         assert done.returncode == 0, done.stderr
@@ -25,6 +23,8 @@ def installed() -> Iterator[Path]:
 
 @pytest.fixture
 def place(installed: Path) -> Iterator[Place]:
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
     with _open_directory() as path:
         yield Place(path, installed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -41,6 +42,7 @@ fi
 """
 
 
+@functools.cache
 def why_not() -> str | None:
     """Return why there cannot be such a place here, or None."""
     if os.geteuid():

@@ -38,6 +38,7 @@ def parse_mtree(data: bytes, name: str) -> Iterator[Entry]:
     """
     defaults: dict[bytes, bytes] = {}
     here: tuple[bytes, ...] = ()
+    closed = False
     for number, line in _lines(data):
         where = f"{name}: line {number}"
         first, *rest = line.split()
@@ -51,8 +52,9 @@ def parse_mtree(data: bytes, name: str) -> Iterator[Entry]:
         elif first.startswith(b"/") and b"/" not in first[1:]:
             raise SourceError(f"{where}: {shown(first)} is neither /set nor /unset")
         elif first == b"..":
-            if not here:
+            if closed:
                 raise SourceError(f"{where}: .. leads out of the tree")
+            closed = not here
             here = here[:-1]
         else:
             words = defaults | _words(rest, where)
@@ -60,7 +62,7 @@ def parse_mtree(data: bytes, name: str) -> Iterator[Entry]:
             path = _path(first, () if full else here, where)
             yield Entry(path, words, where)
             if words.get(b"type") == b"dir":
-                here = path
+                here, closed = path, False
             elif full:
                 here = path[:-1]
 

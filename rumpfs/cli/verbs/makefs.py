@@ -31,8 +31,8 @@ SIZES: Final = (
     ("-s", "size", "SIZE", "size of the image"),
     ("-M", "minimum", "SIZE", "smallest size of the image"),
     ("-m", "maximum", "SIZE", "largest size of the image"),
-    ("-b", "free_blocks", "N|N%", "blocks that are to be free, or percent of those that are not"),
-    ("-f", "free_files", "N|N%", "inodes that are to be free, or percent of those that are not"),
+    ("-b", "free_blocks", "N", "blocks that are to be free; 10%%: in percent of those that are not"),
+    ("-f", "free_files", "N", "inodes that are to be free; 10%%: in percent of those that are not"),
     ("-S", "secsize", "N", "bytes of a sector (512)"),
     ("-T", "timestamp", "SECONDS", "time of all files"),
 )
@@ -49,7 +49,7 @@ def arguments(parser: Parser) -> None:
     text = "byte order (le)"
     parser.add_argument("-B", dest="order", metavar="le|be", choices=ORDERS, default="le", help=text)
     for option, name, metavar, text in SIZES:
-        parser.add_argument(option, dest=name, metavar=metavar, help=text.replace("%", "%%"))
+        parser.add_argument(option, dest=name, metavar=metavar, help=text)
     text = "apply a manifest of mtree(8)"
     parser.add_argument("-F", dest="specs", metavar="FILE", action="append", default=[], help=text)
     text = "find users and groups in DIR/master.passwd and DIR/group"

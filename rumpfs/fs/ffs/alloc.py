@@ -116,7 +116,7 @@ class Alloc:
         swapped = array("i", self._cs)
         if self._mp.um_swapped:
             swapped.byteswap()
-        bufs.rewrite(fs.fs_csaddr << fs.fs_fshift, swapped.tobytes())
+        bufs.rewrite(fs.fs_csaddr << fs.fs_fshift, swapped.tobytes(), fs.fs_cssize)
         fs.fs_cstotal = Csum(*self._total)
 
     @property

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Final
 
 from rumpfs.abi import errno
+from rumpfs.abi.event import NOTE_WRITE
 from rumpfs.abi.mount import MNT_BASIC_FLAGS, MNT_IGNORE, MNT_LOCAL, MNT_ROOTFS
 from rumpfs.abi.stat import S_IFCHR, makedev
 from rumpfs.base.clock import now
@@ -16,7 +17,7 @@ from rumpfs.fs.rootfs.etfs import EtfsNode, EtfsReg
 from rumpfs.fs.rootfs.vnops import BLOCK_SIZE, RootfsDir, RootfsNode
 from rumpfs.vfs.cred import ROOT
 from rumpfs.vfs.mount import Mount, MountArgs, MountBody, StatVfs, UpdateBody, Vfs, VfsOps
-from rumpfs.vfs.vnode import VBLK, VCHR, Vnode
+from rumpfs.vfs.vnode import VBLK, VCHR, Vnode, knote
 
 #: the memory devices: character major 2 (sys/dev/mm.c)
 _NULL: Final = makedev(2, 2)
@@ -110,12 +111,14 @@ class RootfsMount(Mount):
         if dvp.lookup(name) is None and dvp.rn_va.nlink:
             number = self.mnt_op.newino(nodes=True)
             dvp.attach(name, RootfsNode(self, mode, 0, 0, now(), rdev=rdev, number=number))
+            knote(dvp, NOTE_WRITE, name)
 
     def remove_node(self, name: bytes, rdev: int) -> None:
         """Remove a device node from /dev, if it is still there."""
         vp = self._dev.lookup(name)
         if vp is not None and vp.v_type in (VBLK, VCHR) and vp.rdev() == rdev:
             self._dev.remove(name, vp, ROOT)
+            knote(self._dev, NOTE_WRITE, name)
 
     @property
     def _dev(self) -> RootfsDir:

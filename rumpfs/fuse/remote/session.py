@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from contextlib import suppress
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ from rumpfs.abi.fcntl import (
     O_WRONLY,
 )
 from rumpfs.abi.limits import RLIMIT_NOFILE
-from rumpfs.abi.stat import S_IFDIR
-from rumpfs.client.errors import RumpError
+from rumpfs.abi.socket import PF_LOCAL, SOCK_STREAM, sockaddr_un
+from rumpfs.abi.stat import ALLPERMS, S_IFDIR, S_IFIFO, S_IFMT, S_IFSOCK
+from rumpfs.client.errors import RumpError, rump_error
 from rumpfs.client.raw import RawClient
 from rumpfs.fuse.remote.descriptors import Descriptor, Descriptors
 from rumpfs.fuse.remote.rnode import Rnode, Stale, Where
@@ -63,6 +65,7 @@ class Session:
             self.client.close()
             raise
         self.descriptors = Descriptors(self.close)
+        self._cwd = threading.Lock()  # held while the process is somewhere else than in /
 
     def enter(self, root: Rnode) -> None:
         """Let `root` be the directory that is mounted, which stays open."""
@@ -89,6 +92,31 @@ class Session:
     def statat(self, fd: int, name: bytes) -> bytes:
         """Return struct stat of a name in a directory."""
         return bytes(self.sys.fstatat(fd, name, AT_SYMLINK_NOFOLLOW))
+
+    def make(self, fd: int, name: bytes, mode: int, rdev: int) -> None:
+        """Make a device, FIFO or socket in a directory. Errors: RumpError: EOPNOTSUPP: no sockets."""
+        kind, perm = mode & S_IFMT, mode & ALLPERMS
+        if kind == S_IFIFO:
+            self.sys.mkfifoat(fd, name, perm)
+        elif kind == S_IFSOCK:
+            self._bind(fd, name)
+            self.sys.fchmodat(fd, name, perm, AT_SYMLINK_NOFOLLOW)
+        else:
+            self.sys.mknodat(fd, name, mode, rdev)
+
+    def _bind(self, fd: int, name: bytes) -> None:
+        """Make a socket, for which there is no call with a directory: the process goes there and back."""
+        try:
+            sock = self.sys.socket(PF_LOCAL, SOCK_STREAM, 0)
+        except RumpError as error:
+            raise rump_error(errno.EOPNOTSUPP) from error
+        with self._cwd:
+            try:
+                self.sys.fchdir(fd)
+                self.sys.bind(sock, sockaddr_un(name))
+            finally:
+                self.sys.chdir(b"/")
+                self.close(sock)
 
     def directory(self, file: Rnode) -> Descriptor:
         """Return a descriptor of a directory, in use. Errors: Stale."""

@@ -37,10 +37,7 @@ from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import MNT_WAIT
 from rumpfs.abi.stat import (
     ALLPERMS,
-    S_IFBLK,
-    S_IFCHR,
     S_IFDIR,
-    S_IFIFO,
     S_IFMT,
     S_IFREG,
     S_ISGID,
@@ -317,17 +314,11 @@ class RemoteTree(Tree[Rnode, Handle]):
 
     @remote(again=False)
     def mknod(self, s: Session, directory: Rnode, name: bytes, mode: int, rdev: int, cred: Cred) -> Rnode:
-        """Make a file. Errors: EOPNOTSUPP: a socket, which only bind(2) makes."""
-        fmt = mode & S_IFMT
-        if fmt == S_IFREG:
+        """Make a file. Errors: EOPNOTSUPP: the server has no such thing."""
+        if mode & S_IFMT == S_IFREG:
             return self._create(s, directory, name, mode & ALLPERMS, cred)
-        if fmt not in (S_IFIFO, S_IFCHR, S_IFBLK):
-            raise VfsError(errno.EOPNOTSUPP)
         with s.directory(directory) as at:
-            if fmt == S_IFIFO:
-                s.sys.mkfifoat(at, name, mode & ALLPERMS)
-            else:
-                s.sys.mknodat(at, name, mode, rdev)
+            s.make(at, name, mode, rdev)
             self._give(s, at, name, cred)
         return self._lookup(s, directory, name)
 

@@ -259,7 +259,8 @@ class Tape:
         Args:
             image: where the image is made.
         """
-        image.write_bytes(cut.image)
+        with image.open("r+b" if image.exists() else "wb") as stream:
+            stream.write(cut.image)
         if text := recover(image, self.flags):
             return [text]
         found = fsck(image).kinds
@@ -316,7 +317,15 @@ def _is(data: bytes, mark: bytes) -> bool:
     if mark == DIRECTORY or data == DIRECTORY:
         return data == mark
     whole = marks(mark, len(data))
-    return data == whole or all(byte in (0, own) for byte, own in zip(data, whole, strict=True))
+    for start in range(0, len(data), SECTOR):
+        piece, own = data[start : start + SECTOR], whole[start : start + SECTOR]
+        if (
+            piece != own
+            and any(piece)
+            and any(byte not in (0, its) for byte, its in zip(piece, own, strict=True))
+        ):
+            return False
+    return True
 
 
 def recover(image: Path, flags: int) -> str:

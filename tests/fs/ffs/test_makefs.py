@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 
 from rumpfs.abi.stat import makedev
-from rumpfs.fs.ffs.ufsmount import FfsMount
-from rumpfs.vfs.vnode import NODEV, VBLK, VCHR, VDIR, VLNK, VREG, Vnode
-from tests.fs.ffs.harness import content, mounted, readdir, resolve, walk
+from rumpfs.vfs.vnode import VBLK, VCHR, VREG
+from tests.fs.ffs.harness import mounted, readdir, resolve
+from tests.fs.ffs.trees import compare
 from tests.images_util import makefs, standard_tree
 
 #: (version, order, bsize, fsize)
@@ -35,50 +34,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return standard_tree(tmp_path_factory.mktemp("tree") / "tree")
 
 
-def _expected(tree: Path) -> dict[bytes, Any]:
-    """Describe a tree of the host as `_found` describes an image."""
-    facts = {}
-    for directory, directories, files in os.walk(os.fsencode(tree)):
-        for name in directories + files:
-            path = os.path.join(directory, name)
-            facts[path[len(os.fsencode(tree)) :]] = _host_facts(path)
-    return facts
-
-
-def _host_facts(path: bytes) -> tuple[Any, ...]:
-    st = os.lstat(path)
-    rdev = makedev(os.major(st.st_rdev), os.minor(st.st_rdev))
-    special = stat.S_ISBLK(st.st_mode) or stat.S_ISCHR(st.st_mode)
-    data = None
-    if stat.S_ISREG(st.st_mode):
-        data = Path(os.fsdecode(path)).read_bytes()
-    elif stat.S_ISLNK(st.st_mode):
-        data = os.readlink(path)
-    size = 0 if stat.S_ISDIR(st.st_mode) else st.st_size
-    times = (int(st.st_mtime), int(st.st_ctime))
-    return st.st_mode, st.st_uid, st.st_gid, st.st_nlink, size, times, rdev if special else NODEV, data
-
-
-def _facts(vp: Vnode) -> tuple[Any, ...]:
-    va = vp.getattr()
-    data = None
-    if vp.v_type == VREG:
-        data = b"".join(content(vp))
-    elif vp.v_type == VLNK:
-        data = vp.readlink()
-    size = 0 if vp.v_type == VDIR else va.size
-    return va.mode, va.uid, va.gid, va.nlink, size, (va.mtime, va.ctime), va.rdev, data
-
-
-def _compare(mp: FfsMount, tree: Path) -> int:
-    expected = _expected(tree)
-    found = {path: _facts(vp) for path, vp in walk(mp.mnt_root)}
-    assert found.keys() == expected.keys()
-    for path, facts in found.items():
-        assert facts == expected[path], path
-    return len(found)
-
-
 @pytest.mark.oracle("makefs")
 @pytest.mark.parametrize(("version", "order", "bsize", "fsize"), SIZES + FEW_FRAGS)
 def test_the_image_is_the_tree(
@@ -88,7 +43,7 @@ def test_the_image_is_the_tree(
     with mounted(image) as mp:
         assert (mp.um_fs.ufs2, mp.um_fs.order) == (version == 2, order)
         assert (mp.statvfs().bsize, mp.statvfs().frsize) == (bsize, fsize)
-        assert _compare(mp, tree) > 750
+        assert compare(mp, tree) > 750
     image.unlink()
 
 
@@ -102,7 +57,7 @@ def test_many_cylinder_groups(tree: Path, tmp_path: Path, version: int, order: s
     image = makefs(tree, tmp_path / "image", version, order, 4096, 512, *MANY_GROUPS)
     with mounted(image) as mp:
         assert mp.um_fs.fs_ncg == 11
-        _compare(mp, tree)
+        compare(mp, tree)
     image.unlink()
 
 
@@ -113,7 +68,7 @@ def test_sectors_of_2048_bytes_change_nothing(tree: Path, tmp_path: Path, versio
     image = makefs(tree, tmp_path / "image", version, "<", 16384, 4096, "-S", "2048", "-M", "4m", "-f", "64")
     with mounted(image) as mp:
         assert mp.um_fs.fs_fsbtodb == 1
-        _compare(mp, tree)
+        compare(mp, tree)
     image.unlink()
 
 

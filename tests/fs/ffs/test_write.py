@@ -14,7 +14,7 @@ from rumpfs.abi.mount import MNT_FORCE, MNT_NOATIME, MNT_RDONLY
 from rumpfs.abi.stat import UF_APPEND, UF_IMMUTABLE
 from rumpfs.base.errors import VfsError
 from rumpfs.dev.window import Window
-from rumpfs.ondisk.ufs.fs import FS_GJOURNAL, FS_SUJ
+from rumpfs.ondisk.ufs.fs import FS_GJOURNAL, FS_NEEDSFSCK, FS_SUJ
 from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.vnode import IO_APPEND, SetAttr, Vnode, vref, vrele
 from tests.fs.ffs.checker import Checker, complaints
@@ -393,7 +393,8 @@ def test_what_was_not_unmounted_cleanly_is_written_only_by_force_and_stays_uncle
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"fs_flags": FS_SUJ}, r"SU\+J"),
+        ({"fs_flags": FS_SUJ, "fs_clean": 0}, r"SU\+J.* run fsck_ffs on it first"),
+        ({"fs_flags": FS_SUJ | FS_NEEDSFSCK}, r"SU\+J.* run fsck_ffs on it first"),
         ({"fs_flags": FS_GJOURNAL}, "gjournal"),
         ({"fs_snapinum": (5, *(0,) * 19)}, "snapshots"),
         ({"fs_flags": 0x200, "fs_quota_magic": 0xB746915E}, "quota2"),

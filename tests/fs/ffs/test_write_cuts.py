@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rumpfs.abi.mount import MNT_ASYNC, MNT_LOG, MNT_SYNCHRONOUS
+from rumpfs.abi.mount import MNT_SYNCHRONOUS
 from tests.fs.ffs.checker import complaints
-from tests.fs.ffs.fscking import fsck
 from tests.fs.ffs.powercut import Tape
 from tests.images_util import makefs
 

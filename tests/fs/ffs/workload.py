@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rumpfs.abi.errno import ENOSPC
+from rumpfs.abi.mount import MNT_ASYNC
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
 from rumpfs.dev.hostfile import HostFile
@@ -24,9 +25,9 @@ USER = Cred(7, 7, 7, 7, 7, 7)
 
 @contextmanager
 def writable(
-    image: Path, flags: int = 0, window: Callable[[HostFile, int, int], Window] = Window
+    image: Path, flags: int = MNT_ASYNC, window: Callable[[HostFile, int, int], Window] = Window
 ) -> Iterator[FfsMount]:
-    """Mount an image for writing, and unmount it at the end."""
+    """Mount an image for writing, and unmount it at the end; no order is kept on the host's disk."""
     hostfile = HostFile.open(str(image))
     device = window(hostfile, 0, hostfile.size)
     try:
