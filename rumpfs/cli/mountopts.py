@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from rumpfs.abi.mount import MNT_FORCE, MNT_LOG, MNT_NOATIME, MNT_RDONLY, MNT_SYNCHRONOUS
+from rumpfs.abi.mount import MNT_EXTATTR, MNT_FORCE, MNT_LOG, MNT_NOATIME, MNT_RDONLY, MNT_SYNCHRONOUS
 from rumpfs.base.sizes import SizeError, parse_size
 
 _ID_MAX: Final = 2**32 - 2
@@ -123,6 +123,7 @@ OPTIONS: Final[Mapping[str, _Option]] = {
     "default_permissions": _Option("the host checks permissions; it always does"),
     "sync": _Option("writes go to the disk at once"),
     "noatime": _Option("reading does not change times"),
+    "extattr": _Option("extended attributes of an FFSv1, from the files below its .attribute"),
     "noexec": _Option("programs there cannot be run"),
     "log": _Option("a log (WAPBL); an FFS is written without one so far, with a warning"),
     "replay": _Option(
@@ -140,7 +141,13 @@ OPTIONS: Final[Mapping[str, _Option]] = {
 _ALIASES: Final = {"sizelimit": "size", "log": "replay"}
 
 #: options -> flags for the kernel
-_FLAGS: Final = {"sync": MNT_SYNCHRONOUS, "noatime": MNT_NOATIME, "log": MNT_LOG, "force": MNT_FORCE}
+_FLAGS: Final = {
+    "sync": MNT_SYNCHRONOUS,
+    "noatime": MNT_NOATIME,
+    "extattr": MNT_EXTATTR,
+    "log": MNT_LOG,
+    "force": MNT_FORCE,
+}
 #: words for the host's mount
 _HOST: Final = ("allow_other", "sync", "noatime", "noexec")
 #: words that are for us

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from io import FileIO, RawIOBase
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -139,6 +140,21 @@ class ServerFiles(Client):
     """A server's files."""
 
     number = staticmethod(makedev)
+
+    def scan(
+        self, path: bytes, failed: Callable[[bytes, OSError], None]
+    ) -> Iterator[tuple[bytes, StatResult]]:
+        """Yield the names in a directory, sorted, each with its own attributes.
+
+        Args:
+            failed: is told the names whose attributes cannot be had, and why.
+        """
+        slash = b"" if path.endswith(b"/") else b"/"
+        for name in sorted(self.listdir(path)):
+            try:
+                yield name, self.lstat(path + slash + name)
+            except OSError as error:
+                failed(name, error)
 
     def reader(self, path: bytes) -> RawIOBase:
         """Open a file for reading."""

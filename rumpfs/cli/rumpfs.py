@@ -1,4 +1,4 @@
-"""rumpfs: work with the files of images and of rump kernels. The table of verbs, and what every verb has in common."""
+"""rumpfs: work with the files of images and rump kernels. The table of verbs, and what all of them share."""
 
 from __future__ import annotations
 

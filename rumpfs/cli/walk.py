@@ -42,14 +42,16 @@ def visit(tool: Tool, place: Place[ServerFiles], depth: int = 0, follow: bool = 
 
 def children(tool: Tool, directory: Visit) -> list[Visit]:
     """Return what is in a directory, by name; what cannot be read has been said."""
-    place = directory.place
+    place, depth = directory.place, directory.depth + 1
+
+    def failed(name: bytes, error: OSError) -> None:
+        tool.failed(str(place.below(name)), error)
+
     try:
-        names = sorted(place.files.listdir(place.path))
+        return [Visit(place.below(name), st, depth) for name, st in place.files.scan(place.path, failed)]
     except OSError as error:
         tool.failed(str(place), error)
         return []
-    found = (visit(tool, place.below(name), directory.depth + 1) for name in names)
-    return [each for each in found if each is not None]
 
 
 def walk(

@@ -79,14 +79,17 @@ def difference(base: HostFile, header: Header, mapped: Mapped) -> str:
     return ""
 
 
-def check(base: HostFile, header: Header, mapped: Mapped, overlay: str) -> None:
+def check(base: HostFile, header: Header, mapped: Mapped, overlay: str, remedy: str = "") -> None:
     """Check that an image is what an overlay was made of.
+
+    Args:
+        remedy: what helps; when it is empty, to take the image as it is.
 
     Raises:
         BaseChanged: it is not.
         VfsError: what the host says.
     """
     if why := difference(base, header, mapped):
-        remedy = f"rumpfs overlay rebase --force {overlay} {base.path} takes it as it is"
+        remedy = remedy or f"rumpfs overlay rebase --force {overlay} {base.path} takes it as it is"
         where = f"{overlay}: the image {base.path} has changed since the overlay was made"
         raise BaseChanged(where, f"{why}; {remedy}, rumpfs overlay drop {overlay} removes the overlay")

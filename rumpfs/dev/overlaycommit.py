@@ -75,7 +75,7 @@ def commit(path: str, image: str = "", force: bool = False) -> int:
         if base.size < header.size:
             raise BaseChanged(path, f"{base.path} has {base.size} bytes, and had {header.size}")
         if not force:
-            check(base, header, store.map.has, path)
+            check(base, header, store.map.has, path, "--force commits it all the same")
         store.begin_commit(base)
         for offset, nbytes in _pieces(store):
             _copy(store, base, offset, nbytes)

@@ -7,31 +7,37 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from rumpfs.abi import errno
-from rumpfs.abi.stat import S_IFDIR, S_IFMT
+from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFMT
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
+from rumpfs.client.records import StatResult, stat_result
 from rumpfs.fs.ffs.directory import FfsDir
+from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.lookup import DirDamage, read_entries
+from rumpfs.fs.ffs.ufsmount import FfsMount
 from rumpfs.inspect.volume import Volume
 from rumpfs.ondisk.ufs.cg import Cg
 from rumpfs.ondisk.ufs.dinode import Dinode, dinode_codec
-from rumpfs.vfs.vnode import IFTOVT, VDIR
+from rumpfs.vfs.vnode import IFTOVT, NODEV, VDIR, type_of
 
 #: blocks of inodes that are kept
 _BLOCKS: Final = 256
+_NS: Final = 1_000_000_000
+_INT64_MAX: Final = (1 << 63) - 1
+_DEVICES: Final = (S_IFBLK, S_IFCHR)
 
 
 class Inodes:
-    """The inodes of a volume, for who reads many of them.
+    """The inodes of a file system that nobody writes, for who reads many of them.
 
     Args:
-        volume: the file system.
+        mp: the mount.
     """
 
-    def __init__(self, volume: Volume) -> None:
-        fs = volume.fs
+    def __init__(self, mp: FfsMount) -> None:
+        fs = mp.um_fs
         self._fs = fs
-        self._mp = volume.mp
-        self._pread = volume.window.pread
+        self._mp = mp
+        self._pread = mp.pread
         self._codec = dinode_codec(fs)
         self._inopb = fs.fs_inopb
         self._blocks: OrderedDict[int, list[Dinode]] = OrderedDict()
@@ -126,7 +132,7 @@ def walk(
         VfsError: those of `Volume.lookup` for `path`; ENOTDIR.
     """
     tell = damaged or (lambda path, error: None)
-    inodes = Inodes(volume)
+    inodes = Inodes(volume.mp)
     top = volume.lookup(path)
     if not isinstance(top, FfsDir):
         raise VfsError(errno.ENOTDIR)
@@ -135,7 +141,7 @@ def walk(
     where = volume.fs.where
     while pending:
         path, ino, dp = pending.pop()
-        entries = list(_entries(dp, path, inodes, tell))
+        entries = list(entries_of(dp, path, inodes, tell))
         yield Directory(path or b"/", ino, entries)
         below = []
         for name, child, dinode in entries:
@@ -150,9 +156,15 @@ def walk(
         pending += reversed(below)
 
 
-def _entries(
+def entries_of(
     dp: FfsDir, path: bytes, inodes: Inodes, tell: Callable[[bytes, DiskError | VfsError], None]
 ) -> Iterator[Found]:
+    """Yield what is in a directory, without ``.`` and ``..``.
+
+    Args:
+        path: of the directory, for `tell`.
+        tell: is told what cannot be read, and of which path.
+    """
     read = inodes.read
     for _, ino, _, name in read_entries(dp, 0, dp.i_size, _Damage(dp, path, tell)):
         if name in (b".", b".."):
@@ -176,3 +188,19 @@ class _Damage(DirDamage):
     def __call__(self, error: DiskError | VfsError) -> None:
         self._tell(self._path, error)
         DirDamage.__call__(self, error)
+
+
+def attributes(mp: FfsMount, ino: int, dinode: Dinode) -> StatResult:
+    """Return the attributes of an inode as stat(2) does."""
+    (
+        mode, nlink, uid, gid, size, blocks, flags, gen,
+        atime, atimensec, mtime, mtimensec, ctime, ctimensec,
+        _, _, birthtime, birthnsec, _, _,
+    ) = dinode  # fmt: skip
+    if mode & S_IFMT in _DEVICES:
+        return stat_result(Inode(mp, type_of(mode), ino, dinode).stat())
+    return StatResult(
+        mp.um_dev, mode, ino, nlink & 0xFFFFFFFF, uid, gid, NODEV,
+        atime * _NS + atimensec, mtime * _NS + mtimensec, ctime * _NS + ctimensec,
+        birthtime * _NS + birthnsec, size, blocks & _INT64_MAX, mp.um_fs.fs_bsize, flags, gen & 0xFFFFFFFF,
+    )  # fmt: skip

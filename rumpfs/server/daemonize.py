@@ -36,8 +36,8 @@ class Daemon:
     def done(self, error: int = 0) -> None:
         """Let the process in the foreground end.
 
-        On success standard input, output and error become /dev/null first; on failure they stay, so that
-        messages reach the user.
+        On success the process leads a session of its own from now on, and standard input, output and error
+        become /dev/null first; on failure they stay, so that messages reach the user.
 
         Args:
             error: NetBSD error number; 0 when the service runs.
@@ -48,6 +48,8 @@ class Daemon:
         if self._fd < 0:
             raise OSError(errno.ENOENT, "the process in the foreground has been told already")
         if error == 0:
+            # Not before: the kernel lets a process mount on what systemd automounts by its process group.
+            os.setsid()
             _flush()
             null = os.open(os.devnull, os.O_RDWR)
             for fd in (0, 1, 2):
@@ -63,7 +65,7 @@ class Daemon:
 
 
 def daemonize_begin() -> Daemon:
-    """Detach: fork, and return in the child, which leads a session of its own.
+    """Detach: fork, and return in the child.
 
     The working directory and the umask stay as they are. To be called before there are threads or an event
     loop.
@@ -80,7 +82,6 @@ def daemonize_begin() -> Daemon:
         os.close(writer)
         _wait(reader)
     os.close(reader)
-    os.setsid()
     _begun = True
     return Daemon(writer)
 

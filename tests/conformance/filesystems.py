@@ -11,11 +11,18 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rumpfs.abi.extattr import EXTATTR_CMD_START
+from rumpfs.ondisk.ufs.fs import FS_UFS2EA_MAGIC
 from tests.calls import Calls
 from tests.conformance.system import DISK_SIZE, System
 from tests.fs.ffs.checker import complaints
+from tests.fs.ffs.editor import Editor
 from tests.images_util import makefs
+
+if TYPE_CHECKING:
+    from tests.conformance.volume import Volume
 
 #: bytes of an image when a case does not say otherwise (NetBSD: FSTEST_IMGSIZE)
 IMAGE_SIZE = 10000 * 512
@@ -54,6 +61,10 @@ class Kind:
     def unmount(self, p: Calls, mp: bytes, flags: int) -> None:
         """Unmount it."""
         p.call("unmount", mp, flags)
+
+    def mount_extattrs(self, volume: Volume) -> None:
+        """Mount it so that files have extended attributes."""
+        raise NotImplementedError
 
     def check(self, system: System) -> None:
         """Check what is left of it once it is unmounted."""
@@ -147,6 +158,18 @@ class Ffs(Kind):
     def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
         p.mount_ffs(mp, b"/" + self.name.encode(), flags)
 
+    def mount_extattrs(self, volume: Volume) -> None:
+        """FFSv1 keeps them in files, for which there are directories; FFSv2 wants the magic for them."""
+        if self._version == 2:
+            with Editor(volume.system.disk(self.name)) as editor:
+                editor.superblock(fs_magic=FS_UFS2EA_MAGIC)
+            volume.mount()
+            return
+        volume.mount()
+        for directory in (b".attribute", b".attribute/user"):
+            volume.call("mkdir", directory, 0o755)
+        volume.call("extattrctl", b".", EXTATTR_CMD_START, None, 0, None)
+
     def check(self, system: System) -> None:
         assert complaints(system.disk(self.name)) == []
 
@@ -184,20 +207,23 @@ _RUMPFS_LACKS = _NO_TMPFS_ARGS | {
     "dots": "a rumpfs does not list . and ..",
     "flags": "a rumpfs keeps file flags, and does nothing about them",
     "atime": "a rumpfs does not note when a file is read",
+    "extattr": "a rumpfs has no extended attributes",
 }
 _KERNFS_LACKS = _NO_TMPFS_ARGS | {
     "write": "nothing can be made in a kernfs",
     "files": "a kernfs has files of its own",
     "handles": "kernfs has no file handles",
     "times": "the times of a kernfs are always now",
+    "extattr": "a kernfs has no extended attributes",
 }
+_TMPFS_LACKS = {"extattr": "a tmpfs has no extended attributes"}
 
 _UFS1_LACKS = _NO_TMPFS_ARGS | {"birthtime": "UFS1 does not keep when a file was made"}
 
 KINDS: tuple[Kind, ...] = (
     Rumpfs("rumpfs", "rumpfs", _RUMPFS_LACKS),
-    Tmpfs("tmpfs", "tmpfs", {}),
-    Null("null", "null", {}),
+    Tmpfs("tmpfs", "tmpfs", _TMPFS_LACKS),
+    Null("null", "null", _TMPFS_LACKS),
     Kernfs("kernfs", "kernfs", _KERNFS_LACKS),
     *(Ffs(1, order, _UFS1_LACKS) for order in ("le", "be")),
     *(Ffs(2, order, _NO_TMPFS_ARGS) for order in ("le", "be")),

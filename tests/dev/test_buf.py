@@ -82,3 +82,45 @@ def test_an_error_of_the_host_is_told(device: Path) -> None:
     with pytest.raises(VfsError) as caught:
         bufs.bwrite(bufs.bread(0, 512))
     assert caught.value.errno == errno.EIO
+
+
+class _Ordered(Window):
+    """A device that takes down where it is written to, and None for each barrier."""
+
+    __slots__ = ("events",)
+
+    def __init__(self, hostfile: HostFile) -> None:
+        Window.__init__(self, hostfile, 0, hostfile.size)
+        self.events: list[int | None] = []
+
+    def pwrite(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        self.events.append(offset)
+        return Window.pwrite(self, data, offset)
+
+    def fsync(self) -> None:
+        self.events.append(None)
+        Window.fsync(self)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "events"),
+    [(True, [0, 512, None, 1024, None, 2048, 3072]), (False, [0, 512, 1024, 2048, 3072])],
+)
+def test_barriers_keep_the_order_that_writes_need(
+    device: Path, ordered: bool, events: list[int | None]
+) -> None:
+    window = _Ordered(HostFile.open(str(device)))
+    bufs = BufCache(window, Memory(), lambda error: error)
+    bufs.ordered = ordered
+    one, two, three, four, five = (bufs.bread(address, 512) for address in (0, 512, 1024, 2048, 3072))
+    bufs.bdwrite(five)
+    bufs.bdwrite(four)
+    bufs.bwrite(one)
+    bufs.bawrite(two)
+    bufs.bwrite(three)
+    bufs.flush()
+    bufs.flush()
+    assert window.events == events
+    assert bufs.unsettled
+    bufs.barrier()
+    assert not bufs.unsettled

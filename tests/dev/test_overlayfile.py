@@ -637,6 +637,40 @@ def test_a_commit_after_a_power_cut_writes_what_was_synced(image: Path, overlay:
     assert image.read_bytes() == want
 
 
+def killed(image: Path, overlay: Path) -> bytes:
+    """Leave an overlay as a killed process does, with something that was not synced; return what it shows."""
+    window = opened(image, overlay)
+    window.pwrite(b"synced", 0)
+    window.fsync()
+    window.pwrite(b"not synced", 10 * BLOCK_SIZE)
+    data = overlay.read_bytes()
+    window.close()
+    overlay.write_bytes(data)
+    return seen(image, overlay)
+
+
+def test_a_commit_that_a_power_cut_ended_goes_on_with_the_same_blocks(image: Path, overlay: Path) -> None:
+    want = killed(image, overlay)
+    assert want[10 * BLOCK_SIZE :].startswith(b"not synced")
+    assert not _cut_commit(overlay, image, 1)
+    overlay.write_bytes(rebooted(bytearray(overlay.read_bytes())))
+    commit(str(overlay))
+    assert image.read_bytes() == want
+
+
+def test_a_commit_waits_for_the_disk_before_it_saves_the_map(image: Path, overlay: Path) -> None:
+    killed(image, overlay)
+    store = Recorder.open(str(overlay), readonly=False)
+    store.steps = []
+    base = HostFile.open(str(image), readonly=True)
+    store.begin_commit(base)
+    base.close()
+    store.close()
+    saved = MAPS + store.header.map_size
+    first = next(number for number, step in enumerate(store.steps) if step and step[0] == saved)
+    assert None in store.steps[:first]
+
+
 def test_drop_removes_overlays_only(image: Path, overlay: Path) -> None:
     write(image, overlay, (0, b"x"))
     drop(str(overlay))

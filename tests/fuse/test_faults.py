@@ -53,7 +53,9 @@ loop.KNOWN = ()
 """
 
 
-@pytest.mark.parametrize("code", [WAITING, STOCK, ""], ids=["threads", "stock", "fast"])
+@pytest.mark.parametrize(
+    "code", [WAITING, WAITING + STOCK, STOCK, ""], ids=["crew", "threads", "stock", "fast"]
+)
 def test_every_way_of_serving_serves(mountpoint: Path, code: str) -> None:
     with served(code, mountpoint) as (mnt, _):
         failed: list[object] = []

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fs.ffs.checker import complaints
 from tests.fuse.mounts import command, mounted
-from tests.images_util import freebsd_image, makefs, manifest, netbsd_image, standard_tree
+from tests.images_util import freebsd_image, makefs, manifest, netbsd_image, scratch_copy, standard_tree
 
 TYPES = {
     "dir": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK, "fifo": stat.S_IFIFO,
@@ -82,6 +83,46 @@ def test_extended_attributes_that_freebsd_wrote(mountpoint: Path) -> None:
             with pytest.raises(OSError) as caught:
                 os.getxattr(mnt / "xattrs", name)
             assert caught.value.errno == errno.ENOTSUP
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["ufs1", "freebsd"])
+def test_extended_attributes_are_written(kind: str, tmp_path: Path, mountpoint: Path) -> None:
+    """By setxattr(2), and by programs that copy files with them."""
+    if kind == "freebsd":
+        image, options = scratch_copy(freebsd_image("ufs-big"), tmp_path), "rw"
+    else:
+        tree = tmp_path / "tree"
+        (tree / ".attribute/user").mkdir(parents=True)
+        (tree / "xattrs").touch()
+        image = makefs(tree, tmp_path / "image", 1, "le", 8192, 1024, "-s", "4m", ",density=4096")
+        options = "rw,extattr"
+    with mounted("rump_ffs", "-o", options, str(image), mountpoint=mountpoint) as mnt:
+        file = mnt / "xattrs"
+        os.setxattr(file, "user.mime", b"text/plain")
+        os.setxattr(file, "user.mime", b"text/html")
+        os.setxattr(file, "user.empty", b"")
+        os.setxattr(file, "user.gone", b"x" * 1000)
+        os.removexattr(file, "user.gone")
+        with pytest.raises(OSError) as caught:
+            os.removexattr(file, "user.gone")
+        assert caught.value.errno == errno.ENODATA
+        with pytest.raises(OSError) as caught:
+            os.setxattr(file, "trusted.mime", b"x")
+        assert caught.value.errno == errno.ENOTSUP
+        subprocess.run(["cp", "--preserve=xattr", file, mnt / "copied"], check=True)
+        subprocess.run(["rsync", "-X", file, mnt / "synced"], check=True)
+    assert complaints(image) == []
+    with mounted("rump_ffs", "-o", options.replace("rw", "ro"), str(image), mountpoint=mountpoint) as mnt:
+        for name in ("xattrs", "copied", "synced"):
+            assert {"user.mime", "user.empty"} <= set(os.listxattr(mnt / name))
+            assert os.getxattr(mnt / name, "user.mime") == b"text/html"
+            assert os.getxattr(mnt / name, "user.empty") == b""
+            if kind == "freebsd":
+                assert os.getxattr(mnt / name, "user.test") == b"testvalue"
+        with pytest.raises(OSError) as caught:
+            os.setxattr(mnt / "copied", "user.mime", b"x")
+        assert caught.value.errno == errno.EROFS
 
 
 def test_an_image_is_not_written(tmp_path: Path, mountpoint: Path) -> None:

@@ -1,4 +1,4 @@
-"""Programs that people use, on a mounted tmpfs."""
+"""Programs that people use, on every file system that can be written."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_cp_diff_tar_and_find(tree: Path, tmpfs: Path, tmp_path: Path) -> None:
-    copy = tmpfs / "copy"
+def test_cp_diff_tar_and_find(tree: Path, volume: Path, tmp_path: Path) -> None:
+    copy = volume / "copy"
     run("cp", "-a", tree, copy)
     run("diff", "-r", "--no-dereference", "--exclude=fifo", tree, copy)
     shape = ("-printf", "%P %y %m %s %n %l %T@\n")
@@ -50,28 +50,28 @@ def test_cp_diff_tar_and_find(tree: Path, tmpfs: Path, tmp_path: Path) -> None:
     run("diff", "-r", "--no-dereference", "--exclude=fifo", tree, tmp_path / "again")
     assert (tmp_path / "again" / "hard").stat().st_nlink == 2
     run("rm", "-r", copy)
-    assert os.listdir(tmpfs) == []
+    assert os.listdir(volume) == []
 
 
 @pytest.mark.oracle("rsync")
-def test_rsync_finds_no_difference(tree: Path, tmpfs: Path) -> None:
-    run("cp", "-a", f"{tree}/.", tmpfs)
+def test_rsync_finds_no_difference(tree: Path, volume: Path) -> None:
+    run("cp", "-a", f"{tree}/.", volume)
     assert (
-        run("rsync", "-aHAX", "--checksum", "--dry-run", "--itemize-changes", f"{tree}/", f"{tmpfs}/") == ""
+        run("rsync", "-aHAX", "--checksum", "--dry-run", "--itemize-changes", f"{tree}/", f"{volume}/") == ""
     )
 
 
 @pytest.mark.oracle("git")
-def test_git_works_in_a_checkout(tmpfs: Path) -> None:
-    git = ("git", "-C", tmpfs, "-c", "user.name=n", "-c", "user.email=e", "-c", "safe.directory=*")
+def test_git_works_in_a_checkout(volume: Path) -> None:
+    git = ("git", "-C", volume, "-c", "user.name=n", "-c", "user.email=e", "-c", "safe.directory=*")
     run(*git, "init", "-q")
     for number in range(20):
-        (tmpfs / f"file{number}").write_text(f"{number}\n" * number)
+        (volume / f"file{number}").write_text(f"{number}\n" * number)
     run(*git, "add", ".")
     run(*git, "commit", "-q", "-m", "all")
     assert run(*git, "status", "--porcelain") == ""
-    (tmpfs / "file3").write_text("changed\n")
-    (tmpfs / "file4").unlink()
+    (volume / "file3").write_text("changed\n")
+    (volume / "file4").unlink()
     assert run(*git, "status", "--porcelain") == " M file3\n D file4\n"
     run(*git, "checkout", "-q", ".")
     assert run(*git, "status", "--porcelain") == ""
@@ -79,8 +79,8 @@ def test_git_works_in_a_checkout(tmpfs: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_sqlite_is_consistent(tmpfs: Path, mode: str) -> None:
-    path = tmpfs / "db"
+def test_sqlite_is_consistent(volume: Path, mode: str) -> None:
+    path = volume / "db"
     with sqlite3.connect(path) as database, sqlite3.connect(path) as other:
         assert database.execute(f"pragma journal_mode={mode}").fetchone() == (mode,)
         database.execute("create table t (n integer primary key, text)")
@@ -159,9 +159,9 @@ class Random:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_random_access_is_that_of_a_plain_file(
-    tmpfs_mount: Path, tmp_path: Path, steps: list[tuple[str, int, int, int]]
+    volume_mount: Path, tmp_path: Path, steps: list[tuple[str, int, int, int]]
 ) -> None:
-    files = [Random(tmpfs_mount / "random"), Random(tmp_path / "plain")]
+    files = [Random(volume_mount / "random"), Random(tmp_path / "plain")]
     try:
         for name, *args in steps:
             ours, theirs = (getattr(file, name)(*args) for file in files)
@@ -173,7 +173,7 @@ def test_random_access_is_that_of_a_plain_file(
 
 
 @pytest.mark.oracle("cc")
-def test_a_program_is_compiled_and_runs(tmpfs: Path) -> None:
-    (tmpfs / "p.c").write_text("int main(void) { return 42; }\n")
-    run(shutil.which("cc") or "cc", "-o", tmpfs / "p", tmpfs / "p.c")
-    assert subprocess.run([tmpfs / "p"]).returncode == 42
+def test_a_program_is_compiled_and_runs(volume: Path) -> None:
+    (volume / "p.c").write_text("int main(void) { return 42; }\n")
+    run(shutil.which("cc") or "cc", "-o", volume / "p", volume / "p.c")
+    assert subprocess.run([volume / "p"]).returncode == 42

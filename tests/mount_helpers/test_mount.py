@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,15 @@ def test_a_line_of_fstab(place: Place, fstype: str) -> None:
     assert done.statuses == [126]  # noexec
     assert "\n4194304\n" in done.out.replace(" ", "")
     assert {"rw", "noexec", "nosuid", "nodev"} <= shown(done.out)["tmpfs fuse.rumpfs"]
+
+
+def test_all_of_fstab_is_mounted_once(place: Place) -> None:
+    image = scratch_copy(netbsd_image("disklabel-le"), place.path)
+    (place.path / "fstab").write_text(f"{image}:e {place.path}/mnt rumpfs ro 0 0\n")
+    done = place.run("mount -a -T fstab\nmount -a -v -T fstab\nours\numount -a -t fuse.rumpfs\n! ours")
+    assert (done.status, done.err) == (0, "")
+    assert re.findall(r"\S+ +: already mounted", done.out) == [f"{place.path}/mnt : already mounted"]
+    assert list(shown(done.out)) == [f"{image}:e fuse.rumpfs"]
 
 
 @pytest.mark.parametrize("how", ["-t rumpfs.tmpfs tmpfs", "-t rumpfs -o fstype=tmpfs tmpfs"])
@@ -263,6 +274,61 @@ def test_in_another_namespace(place: Place) -> None:
         other.communicate("\n", timeout=TIMEOUT)
     assert (done.status, done.err) == (0, "")
     assert list(shown(done.out)) == ["tmpfs fuse.rumpfs"]
+
+
+def test_a_server_is_mounted_by_its_url(place: Place) -> None:
+    done = place.run("""
+        rump_server -lrumpvfs -lrumpfs_tmpfs "unix://$PLACE/sock"
+        export RUMP_SERVER="unix://$PLACE/sock"
+        rumpfs mkdir :/t
+        mount -t rumpfs "$RUMP_SERVER:/t" mnt
+        ours
+        echo text >mnt/file
+        rumpfs cat :/t/file
+        umount mnt
+        ! ours
+        rump.halt
+    """)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.endswith("\ntext\n")
+    assert list(shown(done.out)) == [f"unix://{place.path}/sock:/t fuse.rumpfs"]
+
+
+#: What systemd does for an automount unit (autofs(5)): mount(8) runs in its process group, a user elsewhere.
+AUTOMOUNTER = """
+import ctypes, fcntl, os, struct, subprocess, sys
+where, *command = sys.argv[1:]
+reader, writer = os.pipe()
+os.setpgid(0, 0)
+options = f"fd={writer},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct"
+libc = ctypes.CDLL(None, use_errno=True)
+failed = libc.mount(b"auto", where.encode(), b"autofs", 0, options.encode())
+assert not failed, os.strerror(ctypes.get_errno())
+os.close(writer)
+directory = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
+user = subprocess.Popen(["ls", where], start_new_session=True)
+version, kind, token = struct.unpack_from("iiI", os.read(reader, 4096))
+try:
+    failed = subprocess.run(command, timeout=20).returncode
+except subprocess.TimeoutExpired:
+    failed = "it waits for itself"
+fcntl.ioctl(directory, 0x9361 if failed else 0x9360, token)  # AUTOFS_IOC_FAIL, AUTOFS_IOC_READY
+user.wait(20)
+sys.exit(failed)
+"""
+
+
+def test_on_a_directory_that_is_automounted(place: Place) -> None:
+    if "autofs" not in Path("/proc/filesystems").read_text():
+        pytest.skip("this kernel has no autofs")
+    (place.path / "automounter.py").write_text(AUTOMOUNTER)
+    done = place.run(f"""
+        {sys.executable} automounter.py "$PLACE/mnt" mount -t rumpfs.tmpfs -o mode=711 tmpfs "$PLACE/mnt"
+        stat -c %a mnt
+        umount mnt
+        umount mnt
+    """)
+    assert (done.status, done.out, done.err) == (0, "711\n", "")
 
 
 def test_a_user_mounts_what_fstab_lets_him(place: Place, users: None) -> None:

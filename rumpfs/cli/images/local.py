@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_RDONLY, UFS_ARGS
 from rumpfs.base.address import ImageAddress
-from rumpfs.base.errors import VfsError
+from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.base.registry import solve
 from rumpfs.cli.images.direct import DirectTransport
 from rumpfs.cli.images.opening import reported
 from rumpfs.cli.places import ServerFiles
 from rumpfs.cli.tool import FAILED, Failure
+from rumpfs.client.errors import rump_error
 from rumpfs.client.raw import Syscalls
+from rumpfs.client.records import StatResult
 from rumpfs.dev.image import open_image
+from rumpfs.fs.ffs.directory import FfsDir
+from rumpfs.inspect.walk import Inodes, attributes, entries_of
 from rumpfs.kern.kernel import Kernel
 from rumpfs.kern.local import Local
 from rumpfs.kern.sys_mount import sys_mount
+from rumpfs.vfs.namei import namei
 
 _COMPONENTS: Final = ("rumpvfs", "rumpdev", "rumpdev_disk", "rumpfs_ffs")
 #: what the image is called in its kernel
@@ -83,7 +88,9 @@ class ImageFiles(ServerFiles):
             self._kernel.reboot(0)
             raise
         self.forgotten: list[int] = []
-        self._transport = DirectTransport(self._kernel.spawn(b"rumpfs"))  # type: ignore[assignment]
+        self._inodes: Inodes | None = None
+        self._p = self._kernel.spawn(b"rumpfs")
+        self._transport = DirectTransport(self._p)  # type: ignore[assignment]
         self.sys = Syscalls(self._transport)
 
     def _mount(self) -> None:
@@ -95,6 +102,29 @@ class ImageFiles(ServerFiles):
                 self._kernel.initproc, memory.string(b"ffs"), memory.string(b"/"), flags, args, UFS_ARGS.size
             )
         )
+
+    def scan(
+        self, path: bytes, failed: Callable[[bytes, OSError], None]
+    ) -> Iterator[tuple[bytes, StatResult]]:
+        """Yield the names in a directory, sorted, each with its own attributes, fast."""
+        try:
+            vp = None if self.writable else namei(self._p, path)
+        except VfsError as error:
+            raise rump_error(error.errno, path) from error
+        if not isinstance(vp, FfsDir):
+            yield from super().scan(path, failed)
+            return
+        slash = b"" if path.endswith(b"/") else b"/"
+
+        def damaged(where: bytes, error: DiskError | VfsError) -> None:
+            text = error.why if isinstance(error, VfsError) else str(error)
+            failed(where[len(path) + len(slash) :], rump_error(error.errno, where, text=text or None))
+
+        mp = vp.v_mount
+        if self._inodes is None:
+            self._inodes = Inodes(mp)
+        for name, ino, dinode in sorted(entries_of(vp, path.rstrip(b"/"), self._inodes, damaged)):
+            yield name, attributes(mp, ino, dinode)
 
     def close(self) -> None:
         """Write what is to be written, and close the image.

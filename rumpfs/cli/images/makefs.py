@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import tempfile
@@ -70,6 +71,7 @@ def run(tool: Tool, args: Namespace) -> None:
     sizes = _sizes(args)
     p = _parameters(args, sizes)
     progress = Progress(AUTO)
+    gc.disable()  # a tree of many files is no garbage, and takes long to look through
     try:
         with ExitStack() as stack, tempfile.TemporaryFile(dir=_spool_directory(image)) as spool:
             root = _tree(args, spool, stack)

@@ -22,6 +22,7 @@ from rumpfs.fs.ffs.lookup import MAXDIRSIZE, Dirhash, Removed
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.fs.ffs.rename import rename
 from rumpfs.fs.ffs.truncate import extend, shorten
+from rumpfs.fs.ffs.wapbl.operation import operation
 from rumpfs.ondisk.ufs import dirchunk
 from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.vfs.cred import Cred
@@ -108,6 +109,7 @@ class FfsDir(DataInode):
 
     # --- making names ---------------------------------------------------------------------------
 
+    @operation
     def create(self, name: bytes, mode: int, cred: Cred, rdev: int = NODEV) -> Vnode:
         """Make a file.
 
@@ -121,6 +123,7 @@ class FfsDir(DataInode):
         self._attach(name, vp, cred)
         return vp
 
+    @operation
     def mkdir(self, name: bytes, mode: int, cred: Cred) -> Vnode:
         """Make a directory. Errors: ENOENT (this one was removed), EMLINK, ENOSPC, EIO."""
         mp = self._changing()
@@ -148,6 +151,7 @@ class FfsDir(DataInode):
             raise
         return vp
 
+    @operation
     def symlink(self, name: bytes, mode: int, target: bytes, cred: Cred) -> Vnode:
         """Make a symbolic link. Errors: ENOENT (the directory was removed), ENOSPC, EIO."""
         mp = self._changing()
@@ -165,6 +169,7 @@ class FfsDir(DataInode):
         self._attach(name, vp, cred)
         return vp
 
+    @operation
     def link(self, name: bytes, vp: Vnode, cred: Cred) -> None:
         """Give a file a further name.
 
@@ -204,6 +209,7 @@ class FfsDir(DataInode):
 
     # --- removing names -------------------------------------------------------------------------
 
+    @operation
     def remove(self, name: bytes, vp: Vnode, cred: Cred) -> None:
         """Take a name away. Errors: EPERM: the file or the directory is immutable or append-only; EIO."""
         assert isinstance(vp, Inode)
@@ -212,6 +218,7 @@ class FfsDir(DataInode):
         self.unenter(name, BufCache.bawrite)
         vp.unlinked()
 
+    @operation
     def rmdir(self, name: bytes, vp: Vnode, cred: Cred) -> None:
         """Remove an empty directory. Errors: ENOTEMPTY; EPERM, as for `remove`; EIO."""
         assert isinstance(vp, FfsDir)
@@ -239,6 +246,7 @@ class FfsDir(DataInode):
         self._directory = Removed()
         self.unlinked()
 
+    @operation
     def rename(
         self, name: bytes, vp: Vnode, tdvp: Vnode, tname: bytes, tvp: Vnode | None, cred: Cred
     ) -> None:

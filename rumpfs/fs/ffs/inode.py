@@ -17,6 +17,7 @@ from rumpfs.base.errors import VfsError
 from rumpfs.dev.buf import BufCache
 from rumpfs.fs.ffs.inodetable import Put
 from rumpfs.fs.ffs.truncate import holds_blocks, release, shorten_in_steps
+from rumpfs.fs.ffs.wapbl.operation import operation
 from rumpfs.ondisk.ufs.dinode import SF_LOG, SF_SNAPSHOT, Dinode
 from rumpfs.ondisk.ufs.fs import NDADDR
 from rumpfs.vfs.cred import VWRITE, Cred, vaccess
@@ -113,6 +114,7 @@ class Inode(Vnode):
 
     # --- changing attributes --------------------------------------------------------------------
 
+    @operation
     def setattr(self, va: SetAttr, cred: Cred) -> None:
         """Change attributes (ufs_setattr).
 
@@ -122,6 +124,7 @@ class Inode(Vnode):
         """
         if self.v_mount.mnt_flag & MNT_RDONLY:
             raise VfsError(errno.EROFS)
+        self.v_mount.begin()
         if va.flags is not None:
             self._chflags(va.flags, cred)
         if va.size is not None:

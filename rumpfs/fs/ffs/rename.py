@@ -55,9 +55,9 @@ def rename(
     fdvp.unenter(fname)
     if moves:
         fdvp.link_count(-1)
+    fvp.link_count(-1)
     if tvp is not None:
         _replaced(tdvp, tvp)
-    fvp.link_count(-1)
 
 
 def _replaced(dvp: FfsDir, vp: Inode) -> None:

@@ -14,6 +14,7 @@ from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.fs.ffs.snapshot import FfsSnapshot
 from rumpfs.fs.ffs.truncate import truncate
+from rumpfs.fs.ffs.wapbl.operation import operation
 from rumpfs.ondisk.ufs.dinode import SF_SNAPSHOT, Dinode
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.fifofs import Fifo
@@ -37,6 +38,7 @@ class FfsReg(DataInode):
             return mp.pread(length, offset + self._delta)
         return self.content(offset, length)
 
+    @operation
     def write(self, offset: int, data: Buffer, ioflag: int, cred: Cred) -> int:
         """Store `data` and return the offset behind it (ffs_write).
 

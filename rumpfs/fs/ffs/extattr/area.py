@@ -226,7 +226,7 @@ class InodeExtattrs(Extattrs):
                 taken.append((frag, count))
         except VfsError:
             for frag, count in taken:
-                alloc.free(frag, count)
+                alloc.untake(frag, count)
             raise
         return taken
 

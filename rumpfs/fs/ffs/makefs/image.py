@@ -257,6 +257,8 @@ class _Sink:
             self.flush()
             self._base = address
             at = 0
+        if at > self._length:
+            self._buffer[self._length : at] = bytes(at - self._length)
         self._buffer[at : at + len(data)] = data
         self._length = max(self._length, at + len(data))
 
@@ -264,7 +266,6 @@ class _Sink:
         """Write what is gathered."""
         if self._length:
             self._write(self._base, memoryview(self._buffer)[: self._length])
-            self._buffer[: self._length] = bytes(self._length)
             self._length = 0
 
     def _write(self, address: int, data: memoryview) -> None:

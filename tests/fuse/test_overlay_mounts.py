@@ -1,0 +1,196 @@
+"""Mounts with a copy-on-write overlay: what is written is there, and the image stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fs.ffs.checker import complaints
+from tests.fuse.mounts import TIMEOUT, command, is_mounted, mounted
+from tests.images_util import PROJECT, makefs, netbsd_image, scratch_copy
+
+pytestmark = pytest.mark.oracle("makefs")
+
+SOURCES = PROJECT / "rumpfs" / "fs"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An image that cannot be written."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "old").write_bytes(b"old" * 5000)
+    made = makefs(tmp_path / "tree", tmp_path / "disk.img", 2, "le", 8192, 1024, "-s", "24m", ",density=4096")
+    made.chmod(0o400)
+    return made
+
+
+def digest(image: Path) -> bytes:
+    return hashlib.sha256(image.read_bytes()).digest()
+
+
+def same_tree(one: Path, other: Path) -> None:
+    done = subprocess.run(["diff", "-r", one, other], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def json_of(*words: str) -> dict[str, object]:
+    import json
+
+    done = command("rumpfs", *words)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_heavy_writing_leaves_the_image_alone_until_the_commit(
+    tmp_path: Path, image: Path, mountpoint: Path
+) -> None:
+    overlay = tmp_path / "overlay"
+    before, content = digest(image), os.urandom(3_000_001)
+    tree = shutil.copytree(SOURCES, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    with mounted("rumpfs mount", "-o", f"overlay={overlay}", str(image), mountpoint=mountpoint) as mnt:
+        shutil.copytree(tree, mnt / "sources")
+        (mnt / "big").write_bytes(content)
+        (mnt / "old").unlink()
+        for number in range(200):
+            (mnt / f"small{number}").write_bytes(b"%d" % number)
+        for number in range(0, 200, 2):
+            (mnt / f"small{number}").unlink()
+        facts = json_of("overlay", "status", "--json", str(overlay))
+        assert facts["state"] == "used"
+        assert "rumpfs mount" in str(facts["holder"])
+        for action in ("commit", "drop"):
+            assert "is locked by another process" in command("rumpfs", "overlay", action, str(overlay)).stderr
+        assert digest(image) == before
+    assert digest(image) == before
+    assert json_of("overlay", "status", "--json", str(overlay))["state"] == "clean"
+    with mounted("rump_ffs", "-o", f"overlay={overlay},ro", str(image), mountpoint=mountpoint) as mnt:
+        same_tree(tree, mnt / "sources")
+        assert (mnt / "big").read_bytes() == content
+        with pytest.raises(OSError, match="Read-only"):
+            (mnt / "new").touch()
+    done = command("rumpfs", "fsck", "-nf", "--overlay", str(overlay), str(image))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    image.chmod(0o600)
+    assert command("rumpfs", "overlay", "commit", str(overlay)).returncode == 0
+    assert not overlay.exists()
+    assert complaints(image) == []
+    with mounted("rump_ffs", str(image), mountpoint=mountpoint) as mnt:
+        same_tree(tree, mnt / "sources")
+        assert (mnt / "big").read_bytes() == content
+        assert sorted(os.listdir(mnt)) == sorted(["big", "sources", *(f"small{n}" for n in range(1, 200, 2))])
+
+
+def test_two_mounts_share_an_image(tmp_path: Path, image: Path, mountpoint: Path) -> None:
+    before = digest(image)
+    one, other = (f"overlay={tmp_path / name}" for name in "ab")
+    with (
+        mounted("rumpfs mount", "-o", one, str(image), mountpoint=mountpoint) as first,
+        mounted("rumpfs mount", "-o", other, str(image), mountpoint=tmp_path / "mnt2") as second,
+        mounted("rumpfs mount", str(image), mountpoint=tmp_path / "mnt3") as plain,
+    ):
+        (first / "first").write_bytes(b"1")
+        (second / "second").write_bytes(b"2")
+        (second / "old").write_bytes(b"new")
+        assert set(os.listdir(first)) == {"old", "first"}
+        assert set(os.listdir(second)) == {"old", "second"}
+        assert (first / "old").read_bytes() == (plain / "old").read_bytes() == b"old" * 5000
+        done = command("rumpfs", "mount", "-o", one, str(image), str(tmp_path / "tree"))
+        assert done.returncode == 1
+        assert f"{tmp_path / 'a'} is locked by another process" in done.stderr
+        done = command("rumpfs", "mount", "-o", "rw", str(image), str(tmp_path / "tree"))
+        assert done.returncode in (0, 1)
+        if not done.returncode:  # it cannot be written by this user, and is mounted read-only
+            assert command("rumpfs", "umount", str(tmp_path / "tree")).returncode == 0
+    assert digest(image) == before
+
+
+def test_a_killed_mount_leaves_what_fsck_repairs_in_the_overlay(
+    tmp_path: Path, image: Path, mountpoint: Path
+) -> None:
+    overlay = tmp_path / "overlay"
+    before = digest(image)
+    words = ("rumpfs", "mount", "-o", f"overlay={overlay}", str(image), str(mountpoint))
+    assert command(*words).returncode == 0
+    (mountpoint / "synced").write_bytes(b"x" * 100_000)
+    descriptor = os.open(mountpoint / "synced", os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    shutil.copytree(SOURCES, mountpoint / "sources")
+    holder = str(json_of("overlay", "status", "--json", str(overlay))["holder"])
+    pid = int(holder.split()[0])
+    gone = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert select.select([gone], [], [], TIMEOUT)[0]
+    os.close(gone)
+    assert json_of("overlay", "status", "--json", str(overlay))["state"] == "killed"
+    done = command(words[0], "mount", "--force", *words[2:])
+    assert done.returncode == 1
+    assert f"rumpfs fsck --overlay {overlay} {image}" in done.stderr
+    assert not is_mounted(mountpoint)
+    done = command("rumpfs", "fsck", "-p", "--overlay", str(overlay), str(image))
+    assert done.returncode == 0, done.stdout
+    with mounted("rumpfs mount", "-o", f"overlay={overlay}", str(image), mountpoint=mountpoint) as mnt:
+        assert (mnt / "synced").read_bytes() == b"x" * 100_000
+        (mnt / "more").touch()
+    assert digest(image) == before
+
+
+def test_an_overlay_that_is_not_there_is_no_mistake_to_overlook(
+    tmp_path: Path, image: Path, mountpoint: Path
+) -> None:
+    done = command("rump_ffs", "-o", f"ro,overlay={tmp_path / 'typo'}", str(image), str(mountpoint))
+    assert (done.returncode, "there is no such overlay" in done.stderr) == (1, True)
+    done = command("rump_ffs", "-o", f"overlay={image}", str(image), str(mountpoint))
+    assert done.returncode == 1
+    done = command("rump_tmpfs", "-o", f"overlay={tmp_path / 'x'}", "tmpfs", str(mountpoint))
+    assert (done.returncode, "overlay= is for images" in done.stderr) == (1, True)
+    assert not (tmp_path / "typo").exists()
+
+
+# --- logs, and images that cannot be written ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("replay=refuse", "its log is not to be replayed"),
+        ("log=refuse", "its log is not to be replayed"),
+        ("replay=ignore,rw", "only be mounted read-only"),
+        ("replay=never", "is not one of auto, replay, force, ignore, refuse"),
+    ],
+)
+def test_a_log_that_is_not_to_be_replayed(tmp_path: Path, mountpoint: Path, options: str, said: str) -> None:
+    image = scratch_copy(netbsd_image("wapbl-dirty-mid-v2le"), tmp_path)
+    before = digest(image)
+    done = command("rump_ffs", "-o", options, str(image), str(mountpoint))
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert digest(image) == before
+
+
+def test_a_log_that_is_ignored(tmp_path: Path, mountpoint: Path) -> None:
+    """What the log holds is not seen then: this image's last files are in the log only."""
+    image = netbsd_image("wapbl-dirty-mid-v2le")
+    with mounted("rump_ffs", "-o", "replay=auto", str(image), mountpoint=mountpoint) as mnt:
+        replayed = set(os.listdir(mnt))
+    with mounted("rump_ffs", "-o", "replay=ignore", str(image), mountpoint=mountpoint) as mnt:
+        ignored = set(os.listdir(mnt))
+    assert ignored != replayed
+
+
+def test_an_image_that_may_not_be_written_is_mounted_read_only(image: Path, mountpoint: Path) -> None:
+    if os.access(image, os.W_OK):
+        pytest.skip("root may write to any file")
+    done = command("rump_ffs", "-o", "rw", str(image), str(mountpoint))
+    assert done.returncode == 0
+    assert done.stderr == f"rump_ffs: WARNING: {image} is write-protected, mounted read-only\n"
+    with pytest.raises(OSError, match="Read-only"):
+        (mountpoint / "new").touch()
+    assert command("rumpfs", "umount", str(mountpoint)).returncode == 0
