@@ -33,8 +33,15 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(directory: Path, *args: str, program: str = "rump_allserver") -> Iterator[Served]:
-    """Run a server on a socket in `directory`; it is gone, and was in order, at the end."""
+def serving(
+    directory: Path, *args: str, program: str = "rump_allserver", status: int = 0
+) -> Iterator[Served]:
+    """Run a server on a socket in `directory`; it is gone, and was in order, at the end.
+
+    Args:
+        args: of the server.
+        status: with which it ends, if it does: a negated signal for one that is killed.
+    """
     entry = {"rump_allserver": "main_all", "rump_server": "main"}[program]
     path = str(directory / "sock")
     code = f"import sys; from rumpfs.cli.rump_server import {entry} as m; sys.exit(m())"
@@ -51,7 +58,7 @@ def serving(directory: Path, *args: str, program: str = "rump_allserver") -> Ite
                 process.kill()
                 raise AssertionError(process.communicate()[1].decode())
         yield Served(path, process)
-        assert process.poll() is None or process.returncode == 0, process.communicate()[1].decode()
+        assert process.poll() is None or process.returncode == status, process.communicate()[1].decode()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -23,6 +23,8 @@ _DEAD: Final = (errno.ENOTCONN, errno.ECONNABORTED)
 _ucred: Final = struct.Struct("3i")
 #: longest message that a process leaves
 _MESSAGE_MAX: Final = 4096
+#: seconds for which a server may go on before it is looked for what keeps it
+_PATIENCE: Final = 2.0
 
 
 class HostMountError(Exception):
@@ -75,6 +77,9 @@ def check(mountpoint: str, force: bool) -> str:
     """
     try:
         facts = os.stat(mountpoint)
+        mount = find(absolute(mountpoint))
+        if mount is not None and mount.fstype == "fuse.rumpfs":
+            os.statvfs(mountpoint)  # the attributes the host may still know
     except OSError as error:
         if error.errno not in _DEAD:
             raise HostMountError(f"{mountpoint}: {error.strerror}") from error
@@ -173,20 +178,43 @@ def unmount(path: str, force: bool, lazy: bool = False) -> None:
             os.kill(pid, signal.SIGTERM)
         else:
             _unmount(mountpoint, lazy=not pid)
-        message = _last_words(server) if pid else b""
+        message = _last_words(server, mount.device) if pid else b""
     if message:
         raise HostMountError(f"{path}: {os.fsdecode(message)}")
 
 
-def _last_words(server: socket.socket) -> bytes:
-    """Wait for the end of a server and return what it says then; nothing when all went well."""
+def _last_words(server: socket.socket, device: str) -> bytes:
+    """Wait for the end of a server and return what it says then; nothing when all went well.
+
+    Errors:
+        HostMountError: its mount is still in use elsewhere.
+    """
+    server.settimeout(_PATIENCE)
     message = b""
-    try:
-        while piece := server.recv(_MESSAGE_MAX):
-            message += piece
-    except ConnectionResetError:
-        return b"its server died; what it had not written to the image is lost"
-    return message
+    while True:
+        try:
+            piece = server.recv(_MESSAGE_MAX)
+        except ConnectionResetError:
+            return b"its server died; what it had not written to the image is lost"
+        except TimeoutError:
+            _check_elsewhere(device)
+            continue
+        if not piece:
+            return message
+        message += piece
+
+
+def _check_elsewhere(device: str) -> None:
+    """Check that a mount is not there under another name, or in another namespace. Errors: HostMountError."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                words = line.split(" ")
+                if words[2] == device:
+                    raise HostMountError(
+                        f"unmounted here, but it is still on {_plain(words[4])} as process {pid} sees it, "
+                        "and as long as that is so its image is in use"
+                    )
 
 
 def _server(sock: socket.socket, mount: HostMount) -> int:

@@ -29,6 +29,8 @@ VERBS: Final = {
     "find": "look for files",
     "tree": "draw directories",
     "du": "show how much space files take",
+    "grep": "look for text in files",
+    "diff": "compare images, directories and trees in servers",
     "df": "show how full file systems are",
     "quota": "show quotas, as repquota(8) does",
     "mount": "mount a file system in a server, or list what is mounted",
@@ -42,6 +44,7 @@ VERBS: Final = {
     "overlay": "show, commit and drop what an overlay has changed of an image",
     "newfs": "make a file system in an image",
     "makefs": "make an image with the files of a directory, an archive or a manifest",
+    "label": "show, write and change disklabels",
     "dumpfs": "show the superblock and the cylinder groups of an image",
     "completion": "print what completes command lines in a shell",
 }
@@ -114,6 +117,9 @@ quota        "quotas": a list, by file system, type and id, with
                space files     used soft hard expires_ns grace_seconds    space is in bytes; a limit is
                                null when there is none, expires_ns while none is exceeded
 tree         "trees": a list of files as above; a directory has "children", a list of the same
+grep         "matches": a list of path, line (its number), text; both null for a file that is named only
+diff         "differences": a list of path, change (added removed changed), and fields: what has changed,
+             [before, after] each, of type mode uid gid nlink size mtime device target content (first byte)
 du           "usage": a list of path, bytes; and "total_bytes"
 sysctl       "sysctl": values by name: numbers, strings, structures in hexadecimal; with -d descriptions
 top          "processes": a list of pid ppid pgid sid uid gid lwps start comm
@@ -272,7 +278,7 @@ def run_verb(tool: Tool, verb: str, words: list[str]) -> None:
         module.run(tool, args)
     except Failure as failure:
         tool.error(failure.text)
-        tool.status = failure.status
+        tool.status = max(failure.status, getattr(module, "TROUBLE", failure.status))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ URL: Final = "url"
 #: options that mean something for a url
 _OPTIONS: Final = frozenset({
     "ro", "rw", "uid", "gid", "umask", "attr_timeout", "entry_timeout", "allow_other", "default_permissions",
-    "max_read",
+    "max_read", "noexec", "noatime", "sync",
 })  # fmt: skip
 
 

@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import re
 import string
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import DiskError, VfsError
-from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.window import Window
 from rumpfs.ondisk.disklabel import (
     DEV_BSIZE,
@@ -22,21 +18,23 @@ from rumpfs.ondisk.disklabel import (
     FS_BSDFFS,
     FS_UNUSED,
     FSTYPE_NAMES,
+    MAGIC2_OFFSET,
     Dialect,
     Disklabel,
     Partition,
     encode_disklabel,
+    encode_label,
 )
-from rumpfs.ondisk.labelscan import FoundLabel, find_label
-from rumpfs.ondisk.layout import BIG, LITTLE, ORDER_NAMES, Order
+from rumpfs.ondisk.labelscan import FoundLabel, find_labels
+from rumpfs.ondisk.layout import LITTLE, ORDER_NAMES, Order
 from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
-
-if TYPE_CHECKING:
-    import argparse
 
 #: Index of the partition that is the whole disk, or the whole BSD slice.
 _RAW_PART_C = 2
 _RAW_PART_D = 3
+
+#: Byte of an Alpha boot block at which its checksum is.
+_ALPHA_CHECKSUM = 504
 
 #: Where a label may be put without touching a file system: the boot area of an FFS.
 _BOOT_AREA = 8192
@@ -189,11 +187,7 @@ def write_label(
         label = encode_disklabel(partitions, sectors, order=order, npartitions=npartitions, packname=packname)
     except ValueError as error:
         raise VfsError(errno.EINVAL, f"{window.name}: {error}") from error
-    if offset < 0 or offset % 4 or offset + len(label) > min(_BOOT_AREA, window.size):
-        raise VfsError(
-            errno.EINVAL, f"{window.name}: a label of {len(label)} bytes cannot be at byte {offset}"
-        )
-    window.pwrite(label, offset)
+    place_label(window, label, offset)
 
 
 def ffs_partition(window: Window, start: int, size: int | None = None) -> Partition:
@@ -224,70 +218,75 @@ def _filesystem(window: Window, offset: int) -> Superblock | None:
         return None
 
 
-def _parse_partition(window: Window, text: str) -> tuple[str, Partition]:
-    """Return the letter and the partition of an argument ``LETTER=START[:SIZE]``.
+def replace_label(window: Window, old: FoundLabel, data: bytes) -> int:
+    """Write a label over one that is there, and over its copies; what is around them stays.
+
+    Args:
+        window: the whole image, writable.
+        old: what is there.
+        data: the new label.
+
+    Returns:
+        How many places were written.
 
     Raises:
-        ValueError: it is not of that form.
+        VfsError: EINVAL: there is no room; what the host says.
     """
-    match = re.fullmatch(r"([a-z])=(\d{1,18})(?::(\d{1,18}))?", text, re.ASCII)
-    if match is None:
-        raise ValueError(f"{text}: want LETTER=START or LETTER=START:SIZE, in sectors of {DEV_BSIZE} bytes")
-    letter, start, size = match.groups()
-    return letter, ffs_partition(window, int(start), int(size) if size else None)
+    former = encode_label(old.label)
+    labels = find_labels(window.pread, window.size, window.name)
+    copies = [found for found in labels if encode_label(found.label) == former] or [old]
+    if old.offset not in {found.offset for found in copies}:
+        copies.insert(0, old)
+    for found in copies:
+        place_label(window, data.ljust(len(former), b"\0"), found.offset, found.base)
+    return len(copies)
 
 
-def _parser() -> argparse.ArgumentParser:
-    """Return the parser of this module's own command; servers never load argparse for it."""
-    import argparse
+def place_label(window: Window, data: bytes, offset: int, base: int = 0) -> None:
+    """Write the bytes of a label.
 
-    parser = argparse.ArgumentParser(
-        prog="python -m rumpfs.dev.label",
-        description="Write a BSD disklabel into a disk image.",
-        epilog="Without partitions, a is the whole image. The partition that is the whole disk is added.",
-    )
-    parser.add_argument("-B", dest="order", choices=("le", "be"), default="le", help="byte order (le)")
-    parser.add_argument(
-        "-o", dest="offset", type=int, default=DEV_BSIZE, help="byte offset of the label (512)"
-    )
-    parser.add_argument("-n", dest="npartitions", type=int, default=8, help="partitions in the table (8)")
-    parser.add_argument("image", help="the disk image; at least 8192 bytes in front are boot area")
-    parser.add_argument(
-        "partition", nargs="*", help="LETTER=START[:SIZE], in sectors of 512 bytes, e.g. a=64"
-    )
-    return parser
+    Alpha's boot block, which has a checksum of its own, is right again if it was right before.
 
+    Args:
+        window: the whole image, writable.
+        data: the label.
+        offset: byte of the image.
+        base: first byte of the slice that it is in.
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write a label as the command line says; return the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        hostfile = HostFile.open(options.image)
-        window = Window(hostfile, 0, hostfile.size)
-        try:
-            wanted = dict(_parse_partition(window, text) for text in options.partition)
-            write_label(
-                window,
-                wanted or None,
-                order=LITTLE if options.order == "le" else BIG,
-                offset=options.offset,
-                npartitions=options.npartitions,
-            )
-            window.fsync()
-            found = find_label(window.pread, window.size, window.name, options.offset)
-        finally:
-            window.close()
-    except (VfsError, DiskError, ValueError) as error:
-        print(f"label: {error}", file=sys.stderr)
-        return 1
-    print(describe(found))
-    for index, partition in enumerate(found.label.partitions):
-        if partition.p_size:
-            kind = FSTYPE_NAMES.get(partition.p_fstype, str(partition.p_fstype))
-            letter = string.ascii_lowercase[index]
-            print(f" {letter}: {partition.p_size:10} sectors at {partition.p_offset:10}  {kind}")
-    return 0
+    Raises:
+        VfsError: EINVAL when it would leave the boot area; what the host says.
+    """
+    place = offset - base
+    if place < 0 or place % 4 or place + len(data) > _BOOT_AREA or offset + len(data) > window.size:
+        raise VfsError(
+            errno.EINVAL, f"{window.name}: a label of {len(data)} bytes cannot be at byte {offset}"
+        )
+    boot = bytearray(window.pread(DEV_BSIZE, base)) if place + len(data) <= _ALPHA_CHECKSUM else bytearray()
+    summed = len(boot) == DEV_BSIZE and _alpha_sum(boot) == boot[_ALPHA_CHECKSUM:] != bytes(8)
+    if summed:
+        boot[place : place + len(data)] = data
+        boot[_ALPHA_CHECKSUM:] = _alpha_sum(boot)
+        window.pwrite(boot, base)
+    else:
+        window.pwrite(data, offset)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _alpha_sum(boot: bytearray) -> bytes:
+    """Return the checksum of an Alpha boot block: the sum of its other words, of 8 bytes each."""
+    words = memoryview(boot)[:_ALPHA_CHECKSUM]
+    total = sum(int.from_bytes(words[at : at + 8], "little") for at in range(0, _ALPHA_CHECKSUM, 8))
+    return (total & (1 << 64) - 1).to_bytes(8, "little")
+
+
+def delete_labels(window: Window) -> int:
+    """Delete all labels, as disklabel(8) -D does it: their magics are inverted; return how many there were.
+
+    Raises:
+        VfsError: what the host says.
+    """
+    labels = find_labels(window.pread, window.size, window.name)
+    for found in labels:
+        magic = bytes(byte ^ 0xFF for byte in window.pread(4, found.offset))
+        for place in (found.offset, found.offset + MAGIC2_OFFSET):
+            window.pwrite(magic, place)
+    return len(labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from rumpfs.abi import errno
@@ -23,7 +24,7 @@ from rumpfs.kern.sys_names import do_link, do_mkdir, do_rename, do_symlink, unli
 from rumpfs.vfs.cred import ROOT, VWRITE, Cred
 from rumpfs.vfs.mount import Mount, StatVfs, Vfs
 from rumpfs.vfs.namei import found_delete, namei
-from rumpfs.vfs.vnode import IO_APPEND, VDIR, VREG, SetAttr, Vnode, knote, vref, vrele
+from rumpfs.vfs.vnode import IO_APPEND, VDIR, VREG, SetAttr, Vnode, knote, layers, vref, vrele
 
 #: bytes of struct dirent that are read at a time
 READDIR_SIZE: Final = 65536
@@ -83,6 +84,7 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         self._own = False  # what happens now is done by the host
         self._acting = _Acting(self._done)
         self._mounts: dict[Mount, int] = {}
+        self._meet(self.root.v_mount)
         self.has_xattrs = whole or _has_extattrs(self.root)
         vref(self.root)
         self._vfs.moved.append(self._moved)
@@ -91,7 +93,7 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         """Use the kernel no longer."""
         self._vfs.moved.remove(self._moved)
         for mp in self._mounts:
-            mp.mnt_heard = None
+            _hear(mp, None)
         self._mounts.clear()
         vrele(self.root)
         self._p.exit()
@@ -109,12 +111,26 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         self._p.cred = ROOT
 
     def _heard(self, vp: Vnode, names: tuple[bytes, ...]) -> None:
-        if not self._own and self.changed is not None:
-            self.changed(vp, names)
+        """A file has changed, and so have those that it is a layer on.
+
+        What the host does it knows, but not what that means for files below, which are others to it.
+        """
+        if self.changed is None or (self._own and vp.v_lower is None):
+            return
+        for each in islice(layers(vp), int(self._own), None):
+            self.changed(each, names)
+
+    def _meet(self, mp: Mount) -> int:
+        """Enter a mount that the host did not know, and return its number."""
+        ordinal = self._mounts[mp] = max(self._mounts.values(), default=-1) + 1
+        _hear(mp, self._heard)
+        return ordinal
 
     def _moved(self, mp: Mount, covered: Vnode) -> None:
         if mp.mnt_gone:
             self._mounts.pop(mp, None)
+        elif mp.mnt_lower is not None:
+            _hear(mp, mp.mnt_lower.mnt_heard)
         if self.remounted is not None:
             self.remounted(covered)
             self.remounted(mp.mnt_root)
@@ -128,8 +144,7 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         mp = file.v_mount
         ordinal = self._mounts.get(mp)
         if ordinal is None:
-            ordinal = self._mounts[mp] = max(self._mounts.values(), default=-1) + 1
-            mp.mnt_heard = self._heard
+            ordinal = self._meet(mp)
         return distinct(ordinal, int(_fileid(status)[0]))
 
     def hold(self, file: Vnode) -> None:
@@ -140,6 +155,10 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         file.v_usecount -= 1
         if file.v_usecount == 0 and not file.v_mount.mnt_gone:
             file.inactive()
+
+    def kept(self, file: Vnode) -> bool:
+        """Whether all changes are heard of: not of a layer, when they come from below."""
+        return file.v_lower is None
 
     def stat(self, file: Vnode) -> bytes:
         return file.stat()
@@ -245,12 +264,13 @@ class KernelTree(Tree[Vnode, VnodeFile]):
     def write(self, handle: VnodeFile, offset: int, data: bytes, append: bool) -> None:
         vp = handle.f_vnode
         ioflag = handle.ioflag & ~IO_APPEND | (IO_APPEND if append else 0)
-        if vp.v_klist is None:
+        if vp.v_klist is None and vp.v_lower is None:
             vp.write(offset, data, ioflag, ROOT)
             return
         size = vp.size()
         end = vp.write(offset, data, ioflag, ROOT)
-        vp.v_klist.note(NOTE_WRITE | (NOTE_EXTEND if end > size else 0))
+        with self._as(ROOT):
+            knote(vp, NOTE_WRITE | (NOTE_EXTEND if end > size else 0))
 
     def fsync(self, handle: VnodeFile) -> None:
         handle.fsync()
@@ -271,6 +291,13 @@ class KernelTree(Tree[Vnode, VnodeFile]):
 
     def removexattr(self, file: Vnode, name: bytes, cred: Cred) -> None:
         file.deleteextattr(EXTATTR_NAMESPACE_USER, name, cred)
+
+
+def _hear(mp: Mount, heard: Changed | None) -> None:
+    """Have a function told of what changes in a mount, also when it comes through layers on it."""
+    mp.mnt_heard = heard
+    for layer in mp.mnt_layers:
+        _hear(layer, heard)
 
 
 def _has_extattrs(vp: Vnode) -> bool:

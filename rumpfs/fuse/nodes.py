@@ -52,13 +52,15 @@ class Node(Generic[F]):
         where: inode number of its directory and its name there, as the host asked last.
         size: the length that the host goes by.
         told: the host may have something of it in its caches.
+        kept: the host may keep that (`Tree.kept`).
     """
 
-    __slots__ = ("_entry", "_status", "file", "generation", "ino", "nlookup", "size", "told", "where")
+    __slots__ = ("_entry", "_status", "file", "generation", "ino", "kept", "nlookup", "size", "told", "where")
 
-    def __init__(self, ino: int, file: F) -> None:
+    def __init__(self, ino: int, file: F, kept: bool) -> None:
         self.ino = ino
         self.file = file
+        self.kept = kept
         self.generation = 0
         self.nlookup = 0
         self.where: tuple[int, bytes] | None = None
@@ -76,6 +78,8 @@ class Node(Generic[F]):
             entry.generation = self.generation
             if self.ino != ROOT_INO:
                 entry.st_ino = self.ino
+            if not self.kept:
+                entry.attr_timeout = entry.entry_timeout = 0
             self._status = status
         self.size = entry.st_size
         return entry
@@ -140,7 +144,7 @@ class Nodes(Generic[F, H]):
         """Enter a file that the host did not know."""
         tree = self._tree
         ino = tree.number(file, status)
-        node = Node(ino, file)
+        node = Node(ino, file, tree.kept(file))
         old = self._by_ino.get(ino)
         if old is not None:
             # The number was given anew; the host has not forgotten its former file yet.

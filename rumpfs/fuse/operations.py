@@ -85,6 +85,7 @@ class Operations(Generic[F, H]):
         self._handle = itertools.count(1).__next__  # the number of a new handle; threads may ask for it
         self._mapped = shown.uid is not None or shown.gid is not None or shown.umask is not None
         self._absent = absent(0 if tree.waits else shown.entry_timeout)
+        self._absent_yet = absent(0)
         self._former: HostCred | None = None
 
     def close(self) -> None:
@@ -110,12 +111,13 @@ class Operations(Generic[F, H]):
 
     def lookup(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return what a name is, and count that the host knows it; or that there is no such name."""
+        directory = self.nodes.at(parent)
         try:
-            file = self.tree.lookup(self.nodes.at(parent).file, name)
+            file = self.tree.lookup(directory.file, name)
         except VfsError as error:
             if error.errno != errno.ENOENT:
                 raise
-            return self._absent
+            return self._absent if directory.kept else self._absent_yet
         return self.nodes.tell(file, parent, name)
 
     def forget(self, counts: Sequence[tuple[int, int]]) -> None:
@@ -245,7 +247,8 @@ class Operations(Generic[F, H]):
 
     def open(self, ino: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file."""
-        return pyfuse3.FileInfo(fh=self._open(self.nodes.at(ino), flags))
+        node = self.nodes.at(ino)
+        return pyfuse3.FileInfo(fh=self._open(node, flags), keep_cache=node.kept)
 
     def _open(self, node: Node[F], flags: int) -> int:
         """Open a file and return the number of the handle.
@@ -269,12 +272,13 @@ class Operations(Generic[F, H]):
         """Make a file and open it; one that has just come into being is opened."""
         file, flags = self._made(self.nodes.at(parent).file, name, mode, flags, self._cred(ctx))
         entry = self.nodes.tell(file, parent, name)
+        node = self.nodes.at(entry.st_ino)
         try:
-            fh = self._open(self.nodes.at(entry.st_ino), flags)
+            fh = self._open(node, flags)
         except VfsError:
             self.nodes.untell(file)
             raise
-        return pyfuse3.FileInfo(fh=fh), entry
+        return pyfuse3.FileInfo(fh=fh, keep_cache=node.kept), entry
 
     def _made(self, directory: F, name: bytes, mode: int, flags: int, cred: Cred) -> tuple[F, int]:
         """Make a file, or find one; return it, and the flags that are left to open it with."""

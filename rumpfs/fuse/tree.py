@@ -93,6 +93,10 @@ class Tree(ABC, Generic[F, H]):
     def drop(self, file: F) -> None:
         """The host has forgotten the file."""
 
+    def kept(self, file: F) -> bool:
+        """Whether the host may keep what it knows of the file for as long as it is mounted so."""
+        return True
+
     @abstractmethod
     def stat(self, file: F) -> bytes:
         """Return struct stat; the same object as before when nothing has changed, if that is known."""

@@ -41,6 +41,22 @@ FS_APPLEUFS = 22
 #: The numbers that mean the same on all BSDs.
 FSTYPE_NAMES = {0: "unused", 1: "swap", 7: "4.2BSD", 8: "MSDOS", 12: "ISO9660", 17: "ext2", 22: "Apple UFS"}
 
+#: The names that NetBSD's disklabel(8) has for p_fstype, by number.
+NETBSD_FSTYPES = (
+    "unused", "swap", "Version 6", "Version 7", "System V", "4.1BSD", "Eighth Edition", "4.2BSD", "MSDOS",
+    "4.4LFS", "unknown", "HPFS", "ISO9660", "boot", "ADOS", "HFS", "FILECORE", "Linux Ext2", "NTFS", "RAID",
+    "ccd", "jfs", "Apple UFS", "vinum", "UDF", "SysVBFS", "EFS", "NiLFS", "cgd", "MINIX FSv3",
+)  # fmt: skip
+
+#: The names of d_type, by number.
+DKTYPE_NAMES = (
+    "unknown", "SMD", "MSCP", "old DEC", "SCSI", "ESDI", "ST506", "HP-IB", "HP-FL", "type 9", "floppy", "ccd",
+    "vnd", "ATAPI", "RAID", "ld", "jfs", "cgd", "vinum", "flash", "dm", "rumpd", "md",
+)  # fmt: skip
+
+#: d_flags
+D_FLAGS = {"removable": 1, "ecc": 2, "badsect": 4}
+
 # d_type
 DKTYPE_UNKNOWN = 0
 DKTYPE_ESDI = 5
@@ -329,14 +345,45 @@ def encode_disklabel(
         d_bbsize=_BBSIZE,
         d_sbsize=_SBSIZE,
     )
-    codec = PARTITION.codec(order)
     unused = Partition(0, 0)
+    rows = tuple(partitions.get(letter, unused) for letter in letters)
+    return encode_label(Disklabel(order, Dialect.NETBSD, header, secsize, total_sectors, rows))
+
+
+def encode_label(label: Disklabel) -> bytes:
+    """Return the bytes of a label, in the form that its dialect has, checksum included.
+
+    Args:
+        label: what is to be written; d_npartitions follows from its partitions.
+
+    Raises:
+        ValueError: a number does not fit its field.
+    """
+    openbsd = label.dialect is Dialect.OPENBSD
+    record = DISKLABEL_OPENBSD if openbsd else DISKLABEL
+    long_form = openbsd and label.record.d_version
+    entry, convert = (PARTITION_OPENBSD, _openbsd_row) if long_form else (PARTITION, _classic_row)
+    header = label.record._replace(d_checksum=0, d_npartitions=len(label.partitions))
     try:
-        rows = (PARTITION.row(**partitions.get(letter, unused)._asdict()) for letter in letters)
-        entries = b"".join(map(codec.pack, rows))
-        label = DISKLABEL.codec(order).pack(header) + entries
+        entries = b"".join(map(entry.codec(label.order).pack, map(convert, label.partitions)))
+        data = record.codec(label.order).pack(header) + entries
     except struct.error as error:
         raise ValueError(f"does not fit a disklabel: {error}") from error
-    checksum = struct.pack("<H", dkcksum(label))
-    place = DISKLABEL.offset("d_checksum")
-    return label[:place] + checksum + label[place + 2 :]
+    place = record.offset("d_checksum")
+    return data[:place] + struct.pack("<H", dkcksum(data)) + data[place + 2 :]
+
+
+def _classic_row(partition: Partition) -> Any:
+    return PARTITION.row(**partition._asdict())
+
+
+def _openbsd_row(partition: Partition) -> Any:
+    size, offset = partition.p_size, partition.p_offset
+    code = 0
+    if partition.p_frag and partition.p_fsize:
+        blocks = (partition.p_fsize * partition.p_frag).bit_length() - 13
+        code = blocks << 3 | partition.p_frag.bit_length()
+    return PARTITION_OPENBSD.row(
+        size & 0xFFFFFFFF, offset & 0xFFFFFFFF, offset >> 32, size >> 32, partition.p_fstype, code,
+        partition.p_cpg,
+    )  # fmt: skip

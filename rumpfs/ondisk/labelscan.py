@@ -108,6 +108,17 @@ def find_label(read: Read, size: int, where: str, offset: int | None = None) -> 
     raise _nothing(where, damage, gpt)
 
 
+def find_labels(read: Read, size: int, where: str) -> list[FoundLabel]:
+    """Return the good label of each place that has one, in the order of `find_label`; none is no error.
+
+    Args:
+        read, size, where: as for `find_label`.
+    """
+    found = (_search(read, region, where, []) for region in _regions(read, size, read_gpt(read, size)))
+    labels = {label.offset: label for label in found if label is not None}
+    return list(labels.values())
+
+
 def _regions(read: Read, size: int, gpt: list[GptPartition] | None) -> Iterator[_Region]:
     """Yield what is to be searched, in order: BSD slices, BSD partitions of a GPT, the disk's start."""
     slices = read_mbr(read, size)

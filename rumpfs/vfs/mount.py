@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from rumpfs.abi import errno
 from rumpfs.abi.mount import MNT_FORCE, MNT_RDONLY, MNT_VISFLAGMASK, VFS_MNAMELEN, makefstype
 from rumpfs.abi.stat import STATVFS, STATVFS_100, makedev
+from rumpfs.base.callout import CalloutTable
 from rumpfs.base.copy import CopyInStr, Request
 from rumpfs.base.errors import VfsError
 from rumpfs.base.memory import Memory
@@ -16,6 +17,7 @@ from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.lockf import Advlocks
 from rumpfs.vfs.namecache import NameCache
 from rumpfs.vfs.specfs import Devsw
+from rumpfs.vfs.syncer import Syncer
 from rumpfs.vfs.vcache import Vcache
 from rumpfs.vfs.vnode import Vnode, vref, vrele
 
@@ -69,6 +71,9 @@ class Mount:
 
     def sync(self) -> None:
         """Bring everything to stable storage (VFS_SYNC)."""
+
+    def lazy_sync(self) -> None:
+        """Write what was changed some time ago, when the syncer says so (VFS_SYNC with MNT_LAZY)."""
 
     def unmount(self, flags: int) -> None:
         """Flush and give up the device (VFS_UNMOUNT); nothing uses the mount, or MNT_FORCE is given."""
@@ -209,10 +214,12 @@ class Vfs:
 
     Args:
         memory: where caches and tmpfs account for their bytes.
+        callouts: the kernel's; without them nothing is done by itself.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, callouts: CalloutTable | None = None) -> None:
         self.memory = memory
+        self.syncer = Syncer(callouts or CalloutTable())
         self.types: dict[bytes, VfsOps] = {}
         self.mountlist: list[Mount] = []
         self.devsw = Devsw()

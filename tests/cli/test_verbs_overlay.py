@@ -131,10 +131,11 @@ def test_what_is_used_is_left_alone(alone: Shell, action: str) -> None:
         (["status", "disk.img"], 1, "disk.img: is no overlay"),
         (["drop", "disk.img"], 1, "disk.img: is no overlay"),
         (["commit", "nothing"], 1, "nothing: No such file or directory"),
-        (["rebase", "try", "try"], 1, "bytes, not 204900"),
+        (["rebase", "try", "short"], 1, "short has 5 bytes, not 204900"),
         (["status", "."], 1, "Is a directory"),
     ],
 )
 def test_what_is_wrong_is_said(alone: Shell, words: list[str], status: int, said: str) -> None:
+    (alone.cwd / "short").write_bytes(b"short")
     assert said in alone.fails("overlay", *words, status=status)
     assert (alone.cwd / "disk.img").stat().st_size == SIZE

@@ -75,7 +75,11 @@ def tmpfs(tmpfs_mount: Path, request: pytest.FixtureRequest) -> Path:
     return own_directory(tmpfs_mount, request)
 
 
-@pytest.fixture(scope="session", params=["kernel", "url", *FORMATS])
+_VOLUMES = ["kernel", "url", "ffs1-be", "ffs2-le"]
+_MORE = [pytest.param(kind, marks=pytest.mark.slow) for kind in FORMATS if kind not in _VOLUMES]
+
+
+@pytest.fixture(scope="session", params=[*_VOLUMES, *_MORE])
 def volume_mount(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file system that can be written, one of each kind; `volume` gives each test a directory of it."""
     make = ffs_volume if request.param in FORMATS else tmpfs_volume

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,51 @@ def test_names_come_and_go(both: tuple[Client, Path]) -> None:
         assert client.listdir("/t") == ["c"]
         client.rmdir("/t/c")
         assert not (mnt / "c").exists()
+
+
+MAKERS: dict[str, Callable[[Client, str], object]] = {
+    "open": lambda client, path: write(client, path, b"x"),
+    "mkdir": lambda client, path: client.mkdir(path),
+    "mkfifo": lambda client, path: client.mknod(path, stat.S_IFIFO | 0o644),
+    "symlink": lambda client, path: client.symlink("text", path),
+    "link": lambda client, path: client.link("/t/file", path),
+    "rename": lambda client, path: client.rename("/t/file", path),
+}
+
+
+@pytest.mark.parametrize("how", MAKERS)
+def test_a_name_that_was_not_there_comes(both: tuple[Client, Path], how: str) -> None:
+    client, mnt = both
+    write(client, "/t/file", b"x")
+    client.mkdir("/t/d")
+    for name in ("new", "d/new"):
+        for _ in range(2):
+            assert not os.path.lexists(mnt / name)
+        MAKERS[how](client, f"/t/{name}")
+        assert os.path.lexists(mnt / name)
+        if how == "rename":
+            assert not os.path.lexists(mnt / "file")
+            client.rename(f"/t/{name}", "/t/file")
+
+
+def test_a_layer_shows_what_is_below_it_now(both: tuple[Client, Path]) -> None:
+    """One file through two mounts of the kernel, mount_null(8): the host does not know that it is one."""
+    client, mnt = both
+    (mnt / "below").mkdir()
+    (mnt / "above").mkdir()
+    client.mount("null", "/t/below", "/t/above")
+    below, above = mnt / "below", mnt / "above"
+    for here, there, url in ((below, above, "/t/above"), (above, below, "/t/below")):
+        assert not (there / "f").exists()
+        (here / "f").write_bytes(b"a" * 5000)
+        assert (there / "f").read_bytes() == b"a" * 5000
+        (here / "f").write_bytes(b"b" * 6000)
+        assert (there / "f").read_bytes() == b"b" * 6000
+        write(client, f"{url}/f", b"c" * 7000)
+        assert (here / "f").read_bytes() == (there / "f").read_bytes() == b"c" * 7000
+        (here / "f").unlink()
+        assert not (there / "f").exists()
+    settled(mnt)
 
 
 def test_a_name_that_becomes_another_file(both: tuple[Client, Path]) -> None:

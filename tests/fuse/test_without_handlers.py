@@ -6,6 +6,8 @@ import ctypes
 import errno
 import fcntl
 import os
+import socket
+import stat
 import subprocess
 import sys
 import termios
@@ -106,6 +108,32 @@ def test_what_else_has_no_handler(tmpfs: Path) -> None:
             os.copy_file_range(source.fileno(), target.fileno(), 10) == 1
         )  # which the kernel does by reading
     assert (tmpfs / "c").read_text() == "a"
+
+
+def test_a_socket_is_the_host_s(tmpfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmpfs)  # the name of a socket is short
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind("sock")
+        server.listen()
+        client.connect("sock")
+        peer, _ = server.accept()
+        with peer:
+            client.sendall(b"through")
+            assert peer.recv(100) == b"through"
+
+
+@pytest.mark.root
+def test_devices_are_shown_and_not_opened(tmpfs: Path) -> None:
+    os.mknod(tmpfs / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    assert (tmpfs / "null").stat().st_rdev == os.makedev(1, 3)
+    assert refused(os.open, tmpfs / "null", os.O_RDONLY) == errno.EACCES
+
+
+def test_there_are_no_access_control_lists(tmpfs: Path) -> None:
+    (tmpfs / "f").touch()
+    empty = b"\2\0\0\0" + b"\1\0\6\0\xff\xff\xff\xff\4\0\4\0\xff\xff\xff\xff\x20\0\4\0\xff\xff\xff\xff"
+    for name in ("system.posix_acl_access", "trusted.other", "security.other"):
+        assert refused(os.setxattr, tmpfs / "f", name, empty) in (errno.EOPNOTSUPP, errno.EPERM)
 
 
 def test_a_fifo_is_the_host_s(tmpfs: Path) -> None:

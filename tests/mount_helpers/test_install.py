@@ -176,6 +176,20 @@ def test_the_examples_have_options_that_exist() -> None:
 
 
 @pytest.mark.oracle("systemd-analyze")
+def test_systemd_makes_units_of_the_lines_for_fstab(tmp_path: Path) -> None:
+    generator = Path("/usr/lib/systemd/system-generators/systemd-fstab-generator")
+    if not generator.exists():
+        pytest.skip(f"there is no {generator} (Debian package systemd)")
+    subprocess.run(
+        [generator, tmp_path, tmp_path, tmp_path], env={"SYSTEMD_FSTAB": HELPERS / "fstab"}, check=True
+    )
+    units = sorted(path for path in tmp_path.iterdir() if path.is_file())
+    assert {unit.name for unit in units} >= {"mnt-bsd.mount", "mnt-auto.mount", "mnt-auto.automount"}
+    assert "\nTimeoutIdleSec=10min\n" in (tmp_path / "mnt-auto.automount").read_text()
+    assert verify(*units) == ""
+
+
+@pytest.mark.oracle("systemd-analyze")
 def test_the_example_has_the_name_of_its_directory() -> None:
     for unit in UNITS:
         where = re.findall(r"^Where=(.*)$", unit.read_text(), re.MULTILINE)

@@ -102,20 +102,20 @@ class Bmap:
         return found
 
     def _last_below(self, ip: Inode, level: int, frag: int) -> int:
-        """Return the last block below an indirect block that is no hole, counted from the first one, or -1."""
+        """Return the last block below an indirect block that is no hole, counted from its first; or -1."""
         try:
             table = self.table(ip, level, frag)
         except Corrupt as error:
             self._mp.damaged(error)
             return -1
-        stop: int = -(-len(table.tobytes().rstrip(b"\0")) // table.itemsize)
+        stop = -(-len(table.tobytes().rstrip(b"\0")) // table.itemsize)
+        if not level:
+            return stop - 1
+        span: int = self._nindir**level
         for index in range(stop - 1, -1, -1):
-            if not level and table[index]:
-                return index
-            if table[index]:
-                below = self._last_below(ip, level - 1, table[index])
-                if below >= 0:
-                    return index * self._nindir**level + below
+            below = self._last_below(ip, level - 1, table[index]) if table[index] else -1
+            if below >= 0:
+                return index * span + below
         return -1
 
     def clear(self) -> None:

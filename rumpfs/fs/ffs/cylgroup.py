@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from rumpfs.base.errors import Corrupt
@@ -154,13 +155,11 @@ class CylGroup:
         ones = blocks[:count].translate(bytes(value == self._full for value in range(256)))
         return sums, _pack(ones, 1, count + 7 >> 3)
 
-    def _free_blocks(self, blocks: bytes) -> list[int]:
-        """Return the frag indices of wholly free blocks."""
-        return [
-            index << self._fs.fs_fragshift
-            for run in _full_blocks(self._frag).finditer(blocks)
-            for index in range(run.start(), run.end())
-        ]
+    def _free_blocks(self, blocks: bytes) -> Iterator[int]:
+        """Yield the frag indices of wholly free blocks."""
+        for run in _full_blocks(self._frag).finditer(blocks):
+            for index in range(run.start(), run.end()):
+                yield index << self._fs.fs_fragshift
 
     # --- blocks and frags -----------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi.stat import S_IFMT
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from rumpfs.fs.ffs.ufsmount import FfsMount
 
 _INT64_MAX = (1 << 63) - 1
+
+#: Where a directory has di_dirdepth, in the word that links unlinked files when there are soft updates.
+_DIRDEPTH: Final = UFS2_DINODE.offset("di_freelink")
 
 #: `BufCache.bwrite`, `BufCache.bawrite` or `BufCache.bdwrite`
 Put = Callable[[BufCache, Buf, int, int], None]
@@ -40,6 +44,7 @@ class InodeTable:
         pointers = fs.fs_nindir
         capacity = (NDADDR + pointers + pointers**2 + pointers**3) << fs.fs_bshift
         self._maxsize = min(capacity, _INT64_MAX)
+        self._dirdepth = struct.Struct(fs.order + "I")
 
     def read(self, ino: int) -> Dinode:
         """Return an inode in use.
@@ -92,6 +97,30 @@ class InodeTable:
         set_hash(self._fs, CK_INODE, data, self._codec.record, "di_ckhash")
         bp.data[offset : offset + size] = data
         put(self._mp.um_bufs, bp, offset, offset + size)
+
+    def set_dirdepth(self, ino: int, parent: int) -> None:
+        """Note how far below the root a directory is, where FreeBSD does (di_dirdepth); 0 for not known.
+
+        Args:
+            ino: a new inode, or a directory that moves.
+            parent: inode number of the directory that it is in; 0 for what is no directory.
+
+        Errors: EIO.
+        """
+        if not (self._fs.ufs2 and self._fs.freebsd):
+            return
+        above = 0
+        if parent:
+            bp, offset = self._locate(parent)
+            above = int(self._dirdepth.unpack_from(bp.data, offset + _DIRDEPTH)[0])
+        bp, offset = self._locate(ino)
+        size = self._codec.size
+        data = bytearray(bp.data[offset : offset + size])
+        depth = above + 1 if above or parent == ROOTINO else 0
+        self._dirdepth.pack_into(data, _DIRDEPTH, depth)
+        set_hash(self._fs, CK_INODE, data, self._codec.record, "di_ckhash")
+        bp.data[offset : offset + size] = data
+        self._mp.um_bufs.bdwrite(bp, offset, offset + size)
 
     def peek(self, ino: int) -> Dinode:
         """Return an inode as it is now, whatever it holds. Errors: EIO."""

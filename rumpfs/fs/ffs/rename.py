@@ -52,6 +52,7 @@ def rename(
         raise
     if moves:
         cast("FfsDir", fvp).reenter(b"..", tdvp)
+        fvp.v_mount.moved(fvp, tdvp)
     fdvp.unenter(fname)
     if moves:
         fdvp.link_count(-1)

@@ -96,6 +96,7 @@ class FfsMount(Writing):
         self.um_gone = False
         self.um_memory: Memory = vfs.memory
         self.um_namecache = vfs.namecache
+        self._syncer = vfs.syncer
         self.um_swapped = (fs.order == LITTLE) != (sys.byteorder == "little")
         self.um_replayed: Replayed | None = None
         self.um_bufs = BufCache(window, vfs.memory, self.write_failed, fs.fs_fsize, fs.fs_bsize)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from rumpfs.abi import errno
@@ -24,7 +25,7 @@ from rumpfs.abi.mount import (
     MNT_RELATIME,
     MNT_SYNCHRONOUS,
 )
-from rumpfs.abi.stat import S_ISGID
+from rumpfs.abi.stat import S_IFDIR, S_IFMT, S_ISGID
 from rumpfs.base.clock import now
 from rumpfs.base.errors import Corrupt, VfsError
 from rumpfs.dev.buf import BufCache
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from rumpfs.fs.ffs.ufsmount import FfsMount
     from rumpfs.ondisk.ufs.superblock import Superblock
     from rumpfs.vfs.cred import Cred
+    from rumpfs.vfs.syncer import Syncer
 
 logger = logging.getLogger("rumpfs.fs.ffs")
 
@@ -125,6 +127,7 @@ class Writing(Mount):
     um_alloc: Alloc | None = None
     um_log: Transaction | None = None
     um_replayed: Replayed | None
+    _syncer: Syncer
     um_atime = um_relatime = um_failed = False
 
     def _init_writing(self) -> None:
@@ -132,6 +135,7 @@ class Writing(Mount):
         self.um_orphans: dict[int, Inode] = {}
         self._table = inode_table(self._mp)
         self._was_clean = False
+        self._awaited = False  # whether the syncer has been told
 
     @property
     def _mp(self) -> FfsMount:
@@ -261,6 +265,7 @@ class Writing(Mount):
 
     def _stopped(self) -> None:
         """Nothing is written any more."""
+        self._synced()
         self.um_dirty.clear()
         self.um_orphans.clear()
         self.um_alloc = self.um_log = None
@@ -279,6 +284,10 @@ class Writing(Mount):
                 self.um_log.commit()
         elif len(self.um_dirty) > _DIRTY_MAX:
             self._update_all()
+        if not self._awaited:
+            self._awaited = True
+            delay = self._syncer.delay if self.um_log is None else self._syncer.metadelay
+            self._syncer.add(self, monotonic() + delay)
 
     def make_room(self) -> bool:
         """Let others have what was freed, if a log keeps it from them; return whether it did. Errors: EIO."""
@@ -315,14 +324,27 @@ class Writing(Mount):
         if self.um_alloc is None:
             return
         self.begin()
+        self.lazy_sync()
+        if self.um_log is None:
+            self.fdatasync()
+            self._write_superblock()
+
+    def lazy_sync(self) -> None:
+        """Write what waits for it; with a log, commit it. Errors: EIO."""
+        if self.um_alloc is None or self.um_failed:
+            return
+        self._synced()
         if self.um_log is not None:
             self.um_log.commit()
             return
         self._update_all()
         self.um_alloc.flush()
         self.um_bufs.flush()
-        self.fdatasync()
-        self._write_superblock()
+
+    def _synced(self) -> None:
+        """The syncer need not come."""
+        self._awaited = False
+        self._syncer.remove(self)
 
     def _update_all(self) -> None:
         """Write the inodes that wait for it."""
@@ -368,6 +390,10 @@ class Writing(Mount):
         """Write an inode in one of the buffer cache's ways. Errors: EIO."""
         self._table.write(ino, dinode, put)
 
+    def moved(self, vp: Inode, dp: Inode) -> None:
+        """A directory is in another one now. Errors: EIO."""
+        self._table.set_dirdepth(vp.i_number, dp.i_number)
+
     def write_symlink(self, vp: Inode, text: bytes) -> None:
         """Write the inode of a symbolic link that holds the text itself. Errors: EIO."""
         vp.dinode = vp.dinode._replace(di_size=len(text))
@@ -393,6 +419,7 @@ class Writing(Mount):
         if mode & S_ISGID and cred.euid and not cred.ingroup(gid):
             mode &= ~S_ISGID
         ino, gen = self._allocate(dp.i_number, mode)
+        self._table.set_dirdepth(ino, dp.i_number if mode & S_IFMT == S_IFDIR else 0)
         moment = now()
         ufs2 = self.um_fs.ufs2
         db = (_stored_rdev(rdev, ufs2), *(0,) * (NDADDR - 1))

@@ -10,7 +10,7 @@ from rumpfs.vfs.mount import Vfs
 
 
 def _init(kernel: Any) -> None:
-    kernel.vfs = vfs = Vfs(kernel.memory)
+    kernel.vfs = vfs = Vfs(kernel.memory, kernel.callouts)
     vfs.attach(RootfsOps())
     vfs.keys = mount_root(vfs)
 

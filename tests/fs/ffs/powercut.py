@@ -12,9 +12,10 @@ on itself.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rumpfs.abi.mount import MNT_LOG
 from rumpfs.base.errors import DiskError, VfsError
@@ -66,6 +67,10 @@ class Recorder(Window):
     def fsync(self) -> None:
         Window.fsync(self)
         self.barriers.append(len(self.writes))
+
+    def barrier(self, count: int) -> int:
+        """Return how many of the first `count` writes a barrier vouches for."""
+        return self.barriers[bisect_right(self.barriers, count) - 1]
 
 
 # --- the workload -----------------------------------------------------------------------------------------
@@ -165,7 +170,7 @@ class Tape:
 
     Attributes:
         base: the image before.
-        writes, barriers: as of `Recorder`.
+        device: what was written to it.
     """
 
     def __init__(self, image: Path, seed: int, operations: int, flags: int = 0, moves: bool = False) -> None:
@@ -173,8 +178,8 @@ class Tape:
         self.flags = flags
         self._steps = [Step(0, {}, set())]
         hostfile = HostFile.open(str(image))
-        window = Recorder(hostfile, 0, hostfile.size)
-        mp = mount_window(Vfs(Memory()), window, RDEV, flags)
+        self.device = device = Recorder(hostfile, 0, hostfile.size)
+        mp = mount_window(Vfs(Memory()), device, RDEV, flags)
         work = Marks(mp, seed, moves)
         pause = 1
         for _ in range(operations):
@@ -184,10 +189,9 @@ class Tape:
             if not pause:
                 pause = work.random.randrange(1, _PAUSE)
                 synced = work.acknowledged()
-            self._take(work, len(window.writes), synced)
+            self._take(work, len(device.writes), synced)
         mp.unmount(0)
-        self.writes, self.barriers = window.writes, window.barriers
-        self._take(work, len(self.writes), {*work.files, *work.dirs[1:]})
+        self._take(work, len(device.writes), {*work.files, *work.dirs[1:]})
 
     def _take(self, work: Marks, count: int, synced: set[bytes]) -> None:
         """Note what the paths name after an operation."""
@@ -200,56 +204,53 @@ class Tape:
             held[path] = known if known and same else Held(bytes(data), mark, len(self._steps))
         self._steps.append(Step(count, held, synced))
 
+    def again(self, cut: Cut, chance: random.Random, image: Path) -> Cut:
+        """Return what a second cut leaves, while the log is replayed after a first one.
+
+        Args:
+            image: where the replay is done.
+        """
+        put(image, cut.image)
+        devices: list[Recorder] = []
+
+        def record(*where: Any) -> Window:
+            devices.append(Recorder(*where))
+            return devices[-1]
+
+        with writable(image, self.flags, record):
+            pass
+        data = bytearray(cut.image)
+        (device,) = devices
+        count = chance.randrange(len(device.writes) + 1)
+        lost = _lose(chance, data, device, count)
+        return Cut(cut.count, f"{cut.lost}; {lost} of {count} writes of the replay", bytes(data))
+
     def prefixes(self, chance: random.Random, sample: int) -> Iterator[Cut]:
         """Yield cuts of a host that keeps the order, some of them within a write."""
-        for count, data, _ in self._states(chance, sample):
+        for count, data, start in self._states(chance, sample):
             lost = ""
-            for offset, piece in self.writes[self._barrier(count) : count]:
+            for offset, piece in self.device.writes[start:count]:
                 data[offset : offset + len(piece)] = piece
-            if count < len(self.writes) and chance.random() < 0.3:
-                offset, piece = self.writes[count]
-                torn = _torn(chance, data, offset, piece)
-                lost = f"{torn} sectors of write {count}"
+            if count < len(self.device.writes) and chance.random() < 0.3:
+                lost = f"{_torn(chance, data, *self.device.writes[count])} sectors of write {count}"
             yield Cut(count, lost, bytes(data))
 
     def reorderings(self, chance: random.Random, sample: int) -> Iterator[Cut]:
         """Yield cuts of a host that has lost any of the writes since the last barrier, or parts of them."""
-        for count, data, start in self._states(chance, sample):
-            numbers = range(start, count)
-            missing = set(numbers)
-            kind = chance.randrange(4)
-            if kind == 0 and numbers:
-                missing.remove(chance.choice(numbers))
-            elif kind == 1 and numbers:
-                missing = {chance.choice(numbers)}
-            else:
-                share = chance.random()
-                missing = {number for number in numbers if chance.random() < share}
-            torn = []
-            for number in numbers:
-                offset, piece = self.writes[number]
-                if number not in missing:
-                    data[offset : offset + len(piece)] = piece
-                elif chance.random() < 0.3:
-                    torn.append(number)
-                    _torn(chance, data, offset, piece)
-            yield Cut(count, f"writes {sorted(missing)} since {start}, {torn} torn", bytes(data))
+        for count, data, _ in self._states(chance, sample):
+            yield Cut(count, _lose(chance, data, self.device, count), bytes(data))
 
     def _states(self, chance: random.Random, sample: int) -> Iterator[tuple[int, bytearray, int]]:
         """Yield numbers of writes, the image at the last barrier before, and how many writes it has."""
-        total = len(self.writes)
+        writes = self.device.writes
         data = bytearray(self.base)
         done = 0
-        for count in sorted(chance.sample(range(1, total + 1), min(sample, total))):
-            start = self._barrier(count)
-            for offset, piece in self.writes[done:start]:
+        for count in sorted(chance.sample(range(1, len(writes) + 1), min(sample, len(writes)))):
+            start = self.device.barrier(count)
+            for offset, piece in writes[done:start]:
                 data[offset : offset + len(piece)] = piece
-            done = max(done, start)
+            done = start
             yield count, bytearray(data), start
-
-    def _barrier(self, count: int) -> int:
-        """Return how many of `count` writes a barrier vouches for."""
-        return max(barrier for barrier in self.barriers if barrier <= count)
 
     # --- what is right after a cut ------------------------------------------------------------------------
 
@@ -259,8 +260,7 @@ class Tape:
         Args:
             image: where the image is made.
         """
-        with image.open("r+b" if image.exists() else "wb") as stream:
-            stream.write(cut.image)
+        put(image, cut.image)
         if text := recover(image, self.flags):
             return [text]
         found = fsck(image).kinds
@@ -298,6 +298,40 @@ class Tape:
         return wanted
 
 
+def put(image: Path, data: bytes) -> None:
+    """Let an image have a content, in place."""
+    with image.open("r+b" if image.exists() else "wb") as stream:
+        stream.write(data)
+
+
+def _lose(chance: random.Random, data: bytearray, device: Recorder, count: int) -> str:
+    """Do the first `count` writes but for some since the last barrier; return which.
+
+    Args:
+        data: the image, which may already have what is older than that barrier.
+    """
+    start = device.barrier(count)
+    for offset, piece in device.writes[:start]:
+        data[offset : offset + len(piece)] = piece
+    numbers = range(start, count)
+    share = chance.random()
+    missing = {number for number in numbers if chance.random() < share}
+    extreme = chance.randrange(4)
+    if numbers and extreme == 0:
+        missing = {*numbers} - {chance.choice(numbers)}
+    elif numbers and extreme == 1:
+        missing = {chance.choice(numbers)}
+    torn = []
+    for number in numbers:
+        offset, piece = device.writes[number]
+        if number not in missing:
+            data[offset : offset + len(piece)] = piece
+        elif chance.random() < 0.3:
+            torn.append(number)
+            _torn(chance, data, offset, piece)
+    return f"writes {sorted(missing)} since {start}, {torn} torn"
+
+
 def _torn(chance: random.Random, data: bytearray, offset: int, piece: bytes) -> int:
     """Put some of the sectors of a write into an image; return how many are missing."""
     first, stop = offset // SECTOR, -(-(offset + len(piece)) // SECTOR)
@@ -329,14 +363,14 @@ def _is(data: bytes, mark: bytes) -> bool:
 
 
 def recover(image: Path, flags: int) -> str:
-    """Do what is done after a crash: mount what has a log, else fsck -p. Return what went wrong."""
+    """Do what is done after a crash: fsck -p, and mount what has a log. Return what went wrong."""
     try:
+        result = fsck(image, preen, write=True, force=False).result
+        if result.unresolved or not (result.clean or "journaled" in result.skipped):
+            return f"fsck -p leaves it dirty: {result}"
         if flags & MNT_LOG:
             with writable(image, flags):
-                return ""
-        done = fsck(image, preen, write=True, force=False)
+                pass
     except (VfsError, Unexpected, DiskError) as error:
         return f"{type(error).__name__}: {error}"
-    if done.result.unresolved or not done.result.clean:
-        return f"fsck -p leaves it dirty: {done.kinds}"
     return ""

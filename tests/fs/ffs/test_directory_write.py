@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from rumpfs.abi.mount import MNT_RDONLY
+from rumpfs.ondisk.ufs.dinode import UFS2_DINODE
 from rumpfs.vfs.cred import ROOT
 from rumpfs.vfs.vnode import Vnode
 from tests.fs.ffs.checker import complaints
+from tests.fs.ffs.editor import Editor
 from tests.fs.ffs.fscking import fsck
 from tests.fs.ffs.harness import mounted, readdir, resolve
 from tests.fs.ffs.workload import writable
-from tests.images_util import makefs
+from tests.images_util import freebsd_image, freebsd_images, makefs, scratch_copy
 
 FORMS = [(1, "le", 4096, 512), (2, "be", 4096, 512), (2, "le", 16384, 2048)]
 
@@ -117,3 +119,30 @@ def test_who_was_listing_behind_the_new_end_is_at_the_end(image: Path) -> None:
         assert offset > dvp.size()
         assert dvp.readdir(offset, 8192) == (b"", offset)
         assert dvp.readdir(1 << 40, 8192)[0] == b""
+
+
+def _depth(image: Path, path: str) -> int:
+    """Return di_dirdepth (FreeBSD sys/ufs/ufs/dinode.h), the same word as di_freelink."""
+    with Editor(image) as editor:
+        data = editor.read(UFS2_DINODE.size, editor.fs.ino_to_byte(editor.ino(path)))
+        return int(UFS2_DINODE.codec(editor.fs.order).unpack(data).di_freelink)
+
+
+@pytest.mark.parametrize("name", freebsd_images())
+def test_the_depth_of_directories_that_freebsd_keeps(name: str, tmp_path: Path) -> None:
+    image = scratch_copy(freebsd_image(name), tmp_path)
+    assert [_depth(image, path) for path in ("/dir1", "/dir1/dir2", "/dir1/dir2/dir3")] == [1, 2, 3]
+    with writable(image) as mp:
+        root, deep = mp.mnt_root, resolve(mp, "/dir1/dir2/dir3")
+        deep.mkdir(b"four", 0o755, ROOT)
+        gone = deep.mkdir(b"gone", 0o755, ROOT).getattr().fileid
+        deep.rmdir(b"gone", resolve(mp, "/dir1/dir2/dir3/gone"), ROOT)
+        files = [deep.create(b"f%d" % number, 0o100644, ROOT).getattr().fileid for number in range(600)]
+        root.mkdir(b"one", 0o755, ROOT)
+        moved = deep.mkdir(b"moved", 0o755, ROOT)
+        deep.rename(b"moved", moved, root, b"moved", None, ROOT)
+    assert complaints(image) == []
+    assert fsck(image).kinds == []
+    again = f"/dir1/dir2/dir3/f{files.index(gone)}"
+    paths = ("/dir1/dir2/dir3/four", "/one", "/moved", again, "/")
+    assert [_depth(image, path) for path in paths] == [4, 1, 1, 0, 0]

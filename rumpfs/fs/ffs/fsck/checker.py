@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rumpfs.fs.ffs.fsck.disk import Disk
 from rumpfs.fs.ffs.fsck.entries import Format
-from rumpfs.fs.ffs.fsck.finding import Answer, Finding, facts
+from rumpfs.fs.ffs.fsck.finding import Answer, Finding, facts, preen
 from rumpfs.fs.ffs.fsck.names import Names
 from rumpfs.fs.ffs.fsck.tables import FOUND, BlockMap, Directory, InodeTable
 from rumpfs.fs.ffs.fsck.walk import Walk
@@ -99,6 +99,11 @@ class Check:
         self.rerun = False
 
     # --- findings
+
+    @property
+    def preening(self) -> bool:
+        """True when only that is repaired which a crash leaves behind (fsck -p)."""
+        return self._answer is preen
 
     def report(self, kind: str, **where: Any) -> Finding:
         """Note something about which there is nothing to decide."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rumpfs.fs.ffs.fsck.entries import Block, Header, blocks, entries
+from rumpfs.fs.ffs.fsck.lostfound import change_entry
 from rumpfs.fs.ffs.fsck.tables import BADDIR, BADFILE, DIR, DIRECTORIES, FILE, FREE, Directory
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFMT
 from rumpfs.ondisk.ufs.dirchunk import dirsiz
@@ -249,14 +250,22 @@ class _Scan:
         ck.inodes.links[ino] -= 1
 
     def _is_second_link(self, entry: Header, name: bytes) -> bool:
-        """Enter the parent of a directory; True when it has one and this entry is removed."""
+        """Enter the parent of a directory; True when it has one and this entry is removed.
+
+        A crash in the middle of a rename leaves a directory with two names. fsck_ffs -p lets that be; ours
+        takes the one away that is not where ``..`` leads.
+        """
         ck = self._ck
         child = ck.dirs[entry.ino]
         if child.parent:
             where = {"inode": entry.ino, "got": ck.names.path(entry.ino, entry.ino)}
-            path = self._target(entry, name)["path"]
-            if ck.ask("directory-hard-link", **where, path=path):
+            here = ck.preening and self._d.ino == ck.names.dotdot(entry.ino) != child.parent
+            path = ck.names.path(child.parent, entry.ino) if here else self._target(entry, name)["path"]
+            wanted = ck.ask("directory-hard-link", **where, path=path)
+            if wanted and not here:
                 self._change(entry._replace(ino=0))
                 return True
+            if wanted and change_entry(ck, child.parent, path.rpartition(b"/")[2], 0):
+                ck.inodes.links[entry.ino] += 1
         child.parent = self._d.ino
         return False

@@ -56,6 +56,10 @@ class Names:
             parent = self._directory(ino)[1]
         return b"?" + b"".join(reversed(parts))
 
+    def dotdot(self, ino: int) -> int:
+        """Return what the ``..`` of a directory says; 0 for nothing."""
+        return self._directory(ino)[1]
+
     def forget(self, ino: int) -> None:
         """Forget what a directory held, which is about to change."""
         self._read.pop(ino, None)

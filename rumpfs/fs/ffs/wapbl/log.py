@@ -146,8 +146,8 @@ class Log:
         row = WC_HEADER.row(
             wc_type=WAPBL_WC_HEADER, wc_len=self.block, wc_checksum=0, wc_generation=generation,
             wc_fsid=(0, 0), wc_time=seconds, wc_timensec=nanoseconds, wc_version=WC_VERSION,
-            wc_log_dev_bshift=shift, wc_fs_dev_bshift=shift, wc_head=head, wc_tail=tail, wc_circ_off=self._circ_off,
-            wc_circ_size=self._circ_size,
+            wc_log_dev_bshift=shift, wc_fs_dev_bshift=shift, wc_head=head, wc_tail=tail,
+            wc_circ_off=self._circ_off, wc_circ_size=self._circ_size,
         )  # fmt: skip
         self._window.pwrite(self._padded(WC_HEADER.codec(self._order).pack(row)), self._slot(generation))
         self._window.fsync()
