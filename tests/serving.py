@@ -58,7 +58,9 @@ def serving(
                 process.kill()
                 raise AssertionError(process.communicate()[1].decode())
         yield Served(path, process)
-        assert process.poll() is None or process.returncode == status, process.communicate()[1].decode()
+        if process.poll() is not None:
+            said = process.communicate()[1].decode()
+            assert process.returncode == status, said
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -202,9 +202,9 @@ _Complete: TypeAlias = Callable[[str], Iterable[Candidate]]
 
 #: what a value is called in help -> what completes it; of a name with =: in a list with commas
 _VALUES: Final[dict[str, _Complete]] = {
-    **dict.fromkeys(("FILE", "file", "IMAGE", "IMAGE[:PART][@OFFSET]", "hostpath=", "overlay="), _files),
-    **dict.fromkeys(("ADDRESS", "SOURCE", "TARGET", "SERVER"), _addresses),
-    **dict.fromkeys(("MOUNTPOINT", "dir", "dir[:/path]"), _directories),
+    **dict.fromkeys(("FILE", "file", "IMAGE", "hostpath=", "overlay="), _files),
+    **dict.fromkeys(("ADDRESS", "SOURCE", "TARGET", "SERVER", "A", "B"), _addresses),
+    **dict.fromkeys(("MOUNTPOINT", "DIR", "dir"), _directories),
     "OPTIONS": _mount_options,
     "FSTYPE": _words("ffs", "tmpfs", "kernfs", "null"),
     "URL": _urls,
@@ -274,4 +274,4 @@ def _values(argument: Argument, text: str) -> Iterable[Candidate]:
         return map(Candidate, map(str, argument.choices))
     if re.fullmatch(r"\w+(\|\w+)+", argument.value):
         return map(Candidate, argument.value.split("|"))
-    return _VALUES.get(argument.value, _nothing)(text)
+    return _VALUES.get(argument.value.partition("[")[0], _nothing)(text)

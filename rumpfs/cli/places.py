@@ -23,6 +23,8 @@ class Attributes(Protocol):
     @property
     def st_mode(self) -> int: ...
     @property
+    def st_nlink(self) -> int: ...
+    @property
     def st_uid(self) -> int: ...
     @property
     def st_gid(self) -> int: ...
@@ -48,6 +50,21 @@ class Files(Protocol):
 
     def writer(self, path: bytes, perm: int) -> RawIOBase:
         """Open a file for writing, empty; `perm` is for a new one."""
+
+    def runs(self, path: bytes, size: int) -> list[tuple[int, int]] | None:
+        """Return (offset, bytes) of what of a file's `size` bytes is no hole, in order; None: who knows."""
+
+    def link(self, source: bytes, target: bytes) -> None:
+        """Give a file a further name."""
+
+    def listxattr(self, path: bytes, *, follow_symlinks: bool = True) -> list[str]:
+        """Return the names of the extended attributes, user.NAME and others."""
+
+    def getxattr(self, path: bytes, name: str, *, follow_symlinks: bool = True) -> bytes:
+        """Return an extended attribute."""
+
+    def setxattr(self, path: bytes, name: str, value: bytes, *, follow_symlinks: bool = True) -> None:
+        """Set an extended attribute."""
 
     def mkdir(self, path: bytes, mode: int = 0o777) -> None:
         """Make a directory."""
@@ -102,6 +119,9 @@ class HostFiles:
     mknod = staticmethod(os.mknod)
     chmod = staticmethod(os.chmod)
     chown = staticmethod(os.chown)
+    link = staticmethod(os.link)
+    getxattr = staticmethod(os.getxattr)
+    setxattr = staticmethod(os.setxattr)
     number = staticmethod(os.makedev)
 
     def listdir(self, path: bytes) -> list[bytes]:
@@ -116,6 +136,27 @@ class HostFiles:
         """Open a file for writing, empty."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY
         return FileIO(os.open(path, flags, perm), "wb")
+
+    def listxattr(self, path: bytes, *, follow_symlinks: bool = True) -> list[str]:
+        """Return the names of the extended attributes."""
+        return os.listxattr(path, follow_symlinks=follow_symlinks)
+
+    def runs(self, path: bytes, size: int) -> list[tuple[int, int]] | None:
+        """Return (offset, bytes) of what of a file is no hole (lseek(2))."""
+        found = []
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stop = 0
+            while stop < size:
+                start = os.lseek(fd, stop, os.SEEK_DATA)
+                stop = os.lseek(fd, start, os.SEEK_HOLE)
+                found.append((start, stop - start))
+        except OSError as error:
+            if error.errno != errno.TO_HOST[errno.ENXIO]:  # nothing but a hole is left
+                return None
+        finally:
+            os.close(fd)
+        return found
 
     def utimens(self, path: bytes, times_ns: tuple[int, int], *, follow_symlinks: bool = True) -> None:
         """Set the times of access and modification."""
@@ -163,6 +204,10 @@ class ServerFiles(Client):
     def writer(self, path: bytes, perm: int) -> RawIOBase:
         """Open a file for writing, empty."""
         return self.open(path, "wb", perm=perm)
+
+    def runs(self, path: bytes, size: int) -> list[tuple[int, int]] | None:
+        """Return None: NetBSD's calls do not tell where holes are."""
+        return None
 
     def device(self, st: StatResult) -> tuple[int, int]:
         """Return major and minor number of a device."""

@@ -44,6 +44,8 @@ VERBS: Final = {
     "overlay": "show, commit and drop what an overlay has changed of an image",
     "newfs": "make a file system in an image",
     "makefs": "make an image with the files of a directory, an archive or a manifest",
+    "tunefs": "change what a file system is tuned to",
+    "growfs": "make a file system larger",
     "label": "show, write and change disklabels",
     "dumpfs": "show the superblock and the cylinder groups of an image",
     "completion": "print what completes command lines in a shell",
@@ -51,7 +53,7 @@ VERBS: Final = {
 #: verbs whose words end in -- and a command of the host
 COMMANDS: Final = ("trace", "completion")
 #: verbs in which -h means something else than --help
-HUMAN: Final = ("df", "du", "quota", "chmod", "chown", "chflags", "touch", "newfs")
+HUMAN: Final = ("df", "du", "quota", "chmod", "chown", "chflags", "touch", "newfs", "tunefs")
 
 _USAGE: Final = "usage: rumpfs VERB [OPTIONS] [ADDRESS ...]"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from io import RawIOBase
@@ -15,6 +16,8 @@ from rumpfs.cli.tool import USAGE, Failure, Tool
 #: what one read asks for: large enough that the calls cost nothing beside the bytes
 CHUNK: Final = 2 << 20
 _PERMISSIONS: Final = 0o777
+#: what a file system answers that keeps no extended attributes
+_NO_XATTRS: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def same_side(one: Place[Files], other: Place[Files]) -> bool:
@@ -89,6 +92,15 @@ class _Partial(Exception):
         self.done = done
 
 
+class _State:
+    """How far the copy of a file is: the bytes that are done, and the side that is at work."""
+
+    def __init__(self, source: Place[Files], target: Place[Files]) -> None:
+        self.source = source
+        self.target = self.busy = target
+        self.done = 0
+
+
 class Copier:
     """Copies files as cp(1) does.
 
@@ -96,22 +108,26 @@ class Copier:
         tool: reports errors; a file that cannot be copied does not stop the others.
         recursive: directories with what is in them; symbolic links and special files as themselves.
         preserve: permissions, owner and times as well.
+        archive: hard links and extended attributes as well.
         verbose: name each file.
         progress: shows how far a file is.
     """
 
     def __init__(
-        self, tool: Tool, *, recursive: bool, preserve: bool, verbose: bool, progress: Progress
+        self, tool: Tool, *, recursive: bool, preserve: bool, archive: bool, verbose: bool, progress: Progress
     ) -> None:
         self.tool = tool
         self.recursive = recursive
         self.preserve = preserve
+        self.archive = archive
         self.verbose = verbose
         self.progress = progress
         self.failures = 0
         self._buffer = memoryview(bytearray(CHUNK))
         # Directories that this copy has made, which it must not copy again.
         self._made: set[tuple[int, int]] = set()
+        # What a file with several names has become: device and inode of the source -> the first copy.
+        self._copies: dict[tuple[int, int], Place[Files]] = {}
         # Symbolic links that it has made: what it writes next must not go where they lead.
         self._links: set[str] = set()
 
@@ -153,6 +169,8 @@ class Copier:
             self.tool.write(f"{source} -> {target}\n")
         if kind == S_IFDIR:
             return self._directory(source, st, target)
+        if self.archive and st.st_nlink > 1 and self._linked(source, st, target):
+            return []
         if kind == S_IFREG or not self.recursive:
             self._file(source, st, target)
         elif kind == S_IFLNK:
@@ -220,6 +238,14 @@ class Copier:
             return False
         return True
 
+    def _linked(self, source: Place[Files], st: Attributes, target: Place[Files]) -> bool:
+        """Make a further name of a file that was copied under another; return whether there was one."""
+        first = self._copies.setdefault((st.st_dev, st.st_ino), target)
+        if first is target:
+            return False
+        self._replace(source, target, lambda: target.files.link(first.path, target.path))
+        return True
+
     # --- data -------------------------------------------------------------------------------------
 
     def _file(self, source: Place[Files], st: Attributes, target: Place[Files]) -> None:
@@ -236,6 +262,7 @@ class Copier:
                 return
             try:
                 self._pump(source, reader, target, writer, st.st_size)
+                self._xattrs(source, target)
             finally:
                 self._close(target, writer)
         except _Partial as partial:
@@ -256,30 +283,41 @@ class Copier:
     def _pump(
         self, source: Place[Files], reader: RawIOBase, target: Place[Files], writer: RawIOBase, size: int
     ) -> None:
-        done = 0
+        """Copy what a file holds; a hole that is known to be one stays one."""
+        runs = source.files.runs(source.path, size) if writer.seekable() else None
+        state = _State(source, target)
         self.progress.begin(str(source), size)
         try:
-            while True:
-                try:
-                    count = reader.readinto(self._buffer) or 0
-                except OSError as error:
-                    raise _Partial(source, error, done) from error
-                if not count:
-                    return
-                rest = self._buffer[:count]
-                try:
-                    while rest:
-                        written = writer.write(rest) or 0
-                        done += written
-                        rest = rest[written:]
-                except OSError as error:
-                    raise _Partial(target, error, done) from error
-                self.progress.update(done)
+            for start, length in [(0, None)] if runs is None else runs:
+                if start != state.done:
+                    reader.seek(start)
+                    writer.seek(start)
+                    state.done = start
+                self._run(state, reader, writer, None if length is None else start + length)
+            if runs is not None and state.done < size:
+                writer.truncate(size)
+        except OSError as error:
+            raise _Partial(state.busy, error, state.done) from error
         except KeyboardInterrupt:
-            self.tool.error(f"interrupted: the partial copy {target} ({done} of {size} bytes) was left")
+            self.tool.error(f"interrupted: the partial copy {target} ({state.done} of {size} bytes) was left")
             raise
         finally:
             self.progress.end()
+
+    def _run(self, state: _State, reader: RawIOBase, writer: RawIOBase, stop: int | None) -> None:
+        """Copy to byte `stop`, or to the end of the file."""
+        while stop is None or state.done < stop:
+            state.busy = state.source
+            room = self._buffer if stop is None else self._buffer[: stop - state.done]
+            rest = room[: reader.readinto(room) or 0]
+            if not rest:
+                return
+            state.busy = state.target
+            while rest:
+                written = writer.write(rest) or 0
+                state.done += written
+                rest = rest[written:]
+            self.progress.update(state.done)
 
     def _close(self, target: Place[Files], writer: RawIOBase) -> None:
         try:
@@ -302,6 +340,23 @@ class Copier:
                 target.files.chmod(target.path, mode & _PERMISSIONS & ~target.files.umask())
         except OSError as error:
             self._failed(target, error)
+
+    def _xattrs(self, source: Place[Files], target: Place[Files]) -> None:
+        """Copy the extended attributes, if that is wanted and there are any."""
+        if not self.archive:
+            return
+        try:
+            names = source.files.listxattr(source.path, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NO_XATTRS:
+                return
+            raise
+        for name in names:
+            value = source.files.getxattr(source.path, name, follow_symlinks=False)
+            try:
+                target.files.setxattr(target.path, name, value, follow_symlinks=False)
+            except OSError as error:
+                self._failed(target, error, f"its extended attribute {name} was not copied")
 
     def _owner_and_times(self, st: Attributes, target: Place[Files]) -> bool:
         """Set owner and times without following a symbolic link; return whether the owner was allowed."""

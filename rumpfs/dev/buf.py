@@ -220,7 +220,7 @@ class BufCache:
 
     def flush(self) -> None:
         """Write what was delayed, after everything written before. Errors: what `failed` returns."""
-        if self._delayed and self.unsettled and self.ordered:
+        if self._delayed and self.unsettled and self.ordered and not self.logged:
             self.barrier()
         for bp in self.pending():
             self._write(bp, bp.start, bp.stop)

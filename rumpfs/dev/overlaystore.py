@@ -87,11 +87,13 @@ class OverlayStore:
         except OSError as error:
             raise VfsError(errno.from_oserror(error), f"{path}: {error.strerror}") from error
         try:
+            if base is not None and os.path.samestat(os.fstat(fd), os.fstat(base.fd)):
+                raise VfsError(errno.EINVAL, f"{path} is the image; its overlay is another file")
             if lock:
                 lock_file(fd, path, readonly)
             if not os.fstat(fd).st_nlink:
                 raise VfsError(errno.EBUSY, f"{path} was removed by another process; try again")
-            if base is not None and create and _blank(fd):
+            if base is not None and create:
                 _make(fd, path, base)
             return cls(path, fd, readonly, decode_header(os.pread(fd, MAPS, 0), path))
         except OSError as error:
@@ -247,8 +249,10 @@ class OverlayStore:
         return VfsError(errno.from_oserror(error), text)
 
 
-def _blank(fd: int) -> bool:
-    """Return whether a file is empty or nothing but a hole, as one that is about to become an overlay."""
+def _blank(fd: int, size: int) -> bool:
+    """Return whether a file is empty, or nothing but a hole of `size` bytes: it is about to be an overlay."""
+    if os.fstat(fd).st_size not in (0, size):
+        return False
     try:
         os.lseek(fd, 0, os.SEEK_DATA)
     except OSError:  # ENXIO
@@ -257,16 +261,17 @@ def _blank(fd: int) -> bool:
 
 
 def _make(fd: int, path: str, base: HostFile) -> None:
-    """Make an empty overlay of an image. Errors: VfsError, OSError."""
+    """Make an empty overlay of an image of what is no file yet. Errors: VfsError, OSError."""
     size = base.size
     where = _absolute(base.path)
     if not size or len(where) > PATH_MAX:
         why = "has no size" if not size else "has too long a path"
         raise VfsError(errno.EINVAL, f"{base.path}: there cannot be an overlay of it: it {why}")
-    samples = fingerprint(base, size)
-    header = Header(CLEAN, 1, os.urandom(16), size, modified(base), samples, _UNKNOWN, where)
+    header = Header(CLEAN, 1, os.urandom(16), size, modified(base), b"", _UNKNOWN, where)
+    if not _blank(fd, header.file_size):
+        return
+    header = header._replace(fingerprint=fingerprint(base, size))
     try:
-        os.ftruncate(fd, 0)
         os.ftruncate(fd, header.file_size)
     except OSError as error:
         why = f"{path}: it cannot be made {header.file_size} bytes long: {error.strerror}"
@@ -279,7 +284,10 @@ def _make(fd: int, path: str, base: HostFile) -> None:
 
 def _sync_directory(path: str) -> None:
     """Wait until a file's name is on the host's disk. Errors: OSError."""
-    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # it can be written and not read, so nobody can wait for it
+        return
     try:
         os.fsync(fd)
     finally:

@@ -75,7 +75,8 @@ class Face:
         if self._crew is not None:
             await self._crew.serve()
         else:
-            await serve(self.tree.waits, company)
+            callouts = self.tree.callouts if isinstance(self.tree, KernelTree) else None
+            await serve(self.tree.waits, company, callouts)
 
     def stop(self) -> None:
         """Let `run` end; the mount is taken away by `close`."""

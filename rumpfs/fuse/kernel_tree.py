@@ -60,6 +60,7 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         whole: file systems may be mounted below, or come later.
 
     Attributes:
+        callouts: what the kernel wants to do at some time.
         changed: told of what others change (clients of the kernel).
         remounted: told of each directory that another one has taken the place of, by a mount or an unmount.
 
@@ -70,6 +71,7 @@ class KernelTree(Tree[Vnode, VnodeFile]):
     def __init__(self, kernel: Kernel, path: bytes = b"/", whole: bool = False) -> None:
         assert kernel.vfs is not None
         self._vfs: Vfs = kernel.vfs
+        self.callouts = kernel.callouts
         self._p = kernel.spawn(b"fuse")
         self._p.umask = 0
         try:

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
 import pyfuse3
 import trio
+
+from rumpfs.base.callout import CalloutTable
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +78,15 @@ class _Alone(_Lowlevel):
     That costs a tenth, also where the host gives this process and its clients shares of their own, so that
     yielding to them is no use. Python reports signals on a pipe meanwhile; the first one ends that, and trio
     has the wait again.
+
+    Args:
+        callouts: what a kernel wants to do at some time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, callouts: CalloutTable) -> None:
+        self._callouts = callouts
+        self._deadline = callouts.deadline
+        callouts.changed = self._rearm
         self._bell, self._ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._former = signal.set_wakeup_fd(self._ringer, warn_on_full_buffer=False)
         self._poll: Callable[[], Any] | None = None
@@ -88,18 +98,38 @@ class _Alone(_Lowlevel):
             poll = self._poll
             if poll is None:
                 poll = self._poll = _poller(fd, self._bell)
-            ready = poll()
+            ready = poll() if self._deadline is None else self._wait(poll)
             if len(ready) == 1 and ready[0][0] == fd:
                 return
             self._rung = True
             signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
         await trio.lowlevel.wait_readable(fd)
 
+    def _rearm(self) -> None:
+        self._deadline = self._callouts.deadline
+
+    def _wait(self, poll: Callable[..., Any]) -> Any:
+        """Wait for a request, and do meanwhile what the kernel wants to do."""
+        while (deadline := self._deadline) is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._callouts.run(time.monotonic())
+                continue
+            ready = poll(1000 * left + 1)
+            if ready:
+                return ready
+        return poll()
+
     def close(self) -> None:
+        self._callouts.changed = _nobody
         if not self._rung:
             signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
         os.close(self._bell)
         os.close(self._ringer)
+
+
+def _nobody() -> None:
+    """Nobody waits for the kernel's callouts."""
 
 
 class _Shared(_Lowlevel):
@@ -172,17 +202,19 @@ def fast() -> bool:
     return str(pyfuse3.__version__).startswith(KNOWN) and getattr(pyfuse3, _TRIO, None) is trio
 
 
-async def serve(waits: bool, company: Company | None = None) -> None:
+async def serve(waits: bool, company: Company | None = None, callouts: CalloutTable | None = None) -> None:
     """Carry out requests until the mount is gone, or `pyfuse3.terminate` is called.
 
     Args:
         waits: handlers may wait, so several are to run at a time.
         company: who else runs in this event loop; None: nobody but receivers of signals.
+        callouts: what a kernel wants to do at some time, unless the company sees to it.
     """
+    callouts = callouts or CalloutTable()
     if waits or not fast():
-        await pyfuse3.main()
+        await _as_it_comes(callouts if company is None else CalloutTable())
         return
-    lowlevel = _Alone() if company is None else _Shared(company)
+    lowlevel = _Alone(callouts) if company is None else _Shared(company)
     setattr(pyfuse3, _TRIO, _Trio(lowlevel))
     try:
         while await _interrupted():
@@ -190,6 +222,32 @@ async def serve(waits: bool, company: Company | None = None) -> None:
     finally:
         setattr(pyfuse3, _TRIO, trio)
         lowlevel.close()
+
+
+async def _as_it_comes(callouts: CalloutTable) -> None:
+    """Carry out requests by pyfuse3's own loop, and do what the kernel wants to do."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_tick, callouts)
+        await pyfuse3.main()
+        nursery.cancel_scope.cancel()
+
+
+async def _tick(callouts: CalloutTable) -> None:
+    """Run callouts when they are due."""
+    changed = trio.Event()
+
+    def change() -> None:
+        changed.set()
+
+    callouts.changed = change
+    while True:
+        deadline = callouts.deadline
+        left = math.inf if deadline is None else deadline - time.monotonic()
+        with trio.move_on_after(max(0.0, left)) as scope:
+            await changed.wait()
+        changed = trio.Event()
+        if scope.cancelled_caught:
+            callouts.run(time.monotonic())
 
 
 async def _interrupted() -> bool:

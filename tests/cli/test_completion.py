@@ -69,7 +69,7 @@ def test_mount_options_stand_between_commas() -> None:
         f"{name}=" if option.value else name for name, option in OPTIONS.items()
     }
     assert words("rumpfs", "mount", "-o", "ro,part") == ["ro,partition="]
-    assert words("rump_tmpfs", "-o", "size=1m,umask=022,s") == ["size=1m,umask=022,sync"]
+    assert words("rump_tmpfs", "-o", "size=1m,umask=022,sy") == ["size=1m,umask=022,sync"]
     assert words("rump_ffs", "-o", "ro,replay=") == ["ro,replay=auto", "ro,replay=force"]
     assert words("rump_ffs", "-o", "uid=") == []
 
@@ -97,6 +97,7 @@ def test_a_value_is_completed_as_what_it_is(tmp_path: Path, monkeypatch: pytest.
     assert words("rump_server", "-s", "u") == ["unix://"]
     assert words("rumpfs", "newfs", "-B", "") == ["be", "le"]
     assert words("rumpfs", "mount", "-t", "n") == ["null"]
+    assert words("rumpfs", "dumpfs", "m.") == ["m.img"]
     assert words("rumpfs", "trace", "-e", "x", "--", "ls", "mnt/") == ["mnt/file"]
     assert words("rumpfs", "cat", "--", "-") == []
 

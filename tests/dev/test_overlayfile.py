@@ -358,11 +358,17 @@ def test_an_overlay_that_is_being_made(image: Path, overlay: Path) -> None:
     overlay.touch()
     write(image, overlay, (0, b"x"))
     assert seen(image, overlay)[:1] == b"x"
+    size = overlay.stat().st_size
     overlay.write_bytes(b"")
-    os.truncate(overlay, 1 << 20)
+    os.truncate(overlay, size)
     write(image, overlay, (1, b"y"))
     assert seen(image, overlay)[:2] == image.read_bytes()[:1] + b"y"
     data = overlay.read_bytes()
+    overlay.write_bytes(b"")
+    os.truncate(overlay, size + 1)
+    with pytest.raises(DiskError, match="is no overlay"):
+        opened(image, overlay)
+    assert overlay.stat().st_size == size + 1
     for cut in (5, 16, 100, 4095):
         overlay.write_bytes(bytes(SLOT_SIZE) + data[SLOT_SIZE : SLOT_SIZE + cut])
         with pytest.raises(DiskError, match=r"is no overlay|header is damaged"):
@@ -707,6 +713,15 @@ def test_what_is_in_use_is_refused(image: Path, overlay: Path) -> None:
     for line, what in zip(lines, (overlay, image, overlay, overlay), strict=True):
         assert line.startswith(f"EBUSY: {what} is locked by another process, {os.getpid()} ("), line
     window.close()
+
+
+def test_an_image_is_not_its_own_overlay(image: Path) -> None:
+    before = image.read_bytes()
+    for readonly in (False, True):
+        with pytest.raises(VfsError, match="is the image") as caught:
+            opened(image, image, readonly)
+        assert caught.value.errno == errno.EINVAL
+    assert image.read_bytes() == before
 
 
 def test_nolock(image: Path, overlay: Path) -> None:

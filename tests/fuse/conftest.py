@@ -34,10 +34,10 @@ FORMATS = {f"ffs{version}-{order}": (version, order) for version in "12" for ord
 
 
 @contextmanager
-def tmpfs_volume(kind: str, directory: Path) -> Iterator[Path]:
+def tmpfs_volume(kind: str, directory: Path, options: str = "rw") -> Iterator[Path]:
     """Mount a tmpfs: of a kernel in the process that mounts, or by its "url" that of a server."""
     if kind == "kernel":
-        with mounted("rump_tmpfs", "tmpfs", mountpoint=directory / "mnt") as mnt:
+        with mounted("rump_tmpfs", "-o", options, "tmpfs", mountpoint=directory / "mnt") as mnt:
             yield mnt
         return
     with serving(directory) as server:
@@ -49,14 +49,14 @@ def tmpfs_volume(kind: str, directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def ffs_volume(kind: str, directory: Path) -> Iterator[Path]:
+def ffs_volume(kind: str, directory: Path, options: str = "rw") -> Iterator[Path]:
     """Make an FFS and mount it for writing; at the end both checkers have to find nothing."""
     version, order = FORMATS[kind]
     image = directory / "disk.img"
     done = command("rumpfs", "newfs", "-O", version, "-B", order, "-s", "64m", str(image))
     assert done.returncode == 0, done.stderr
     owner = f",uid={os.geteuid()},gid={os.getegid()}" if os.geteuid() else ""
-    with mounted("rump_ffs", "-o", f"rw{owner}", str(image), mountpoint=directory / "mnt") as mnt:
+    with mounted("rump_ffs", "-o", f"rw,{options}{owner}", str(image), mountpoint=directory / "mnt") as mnt:
         yield mnt
     done = command("rumpfs", "fsck", "-fn", str(image))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

@@ -1,4 +1,4 @@
-"""A relay between clients and a server that keeps some system calls back until it is told to let them pass."""
+"""A relay between clients and a server that keeps some system calls back until it is opened."""
 
 from __future__ import annotations
 

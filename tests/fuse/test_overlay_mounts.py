@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -156,10 +157,41 @@ def test_an_overlay_that_is_not_there_is_no_mistake_to_overlook(
     done = command("rump_ffs", "-o", f"ro,overlay={tmp_path / 'typo'}", str(image), str(mountpoint))
     assert (done.returncode, "there is no such overlay" in done.stderr) == (1, True)
     done = command("rump_ffs", "-o", f"overlay={image}", str(image), str(mountpoint))
-    assert done.returncode == 1
+    assert (done.returncode, "overlay" in done.stderr) == (1, True)
     done = command("rump_tmpfs", "-o", f"overlay={tmp_path / 'x'}", "tmpfs", str(mountpoint))
     assert (done.returncode, "overlay= is for images" in done.stderr) == (1, True)
     assert not (tmp_path / "typo").exists()
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for _ in range(80):
+            file.write(os.urandom(65536))
+
+
+@pytest.mark.root
+def test_a_full_host_makes_the_mount_read_only(tmp_path: Path, image: Path, mountpoint: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    overlay = small / "overlay"
+    words = ("-o", f"overlay={overlay}", str(image))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small], check=True)
+    try:
+        with mounted("rumpfs mount", *words, mountpoint=mountpoint) as mnt:
+            (mnt / "kept").write_bytes(b"kept")
+            with pytest.raises(OSError, match=r"error|Read-only|space"):
+                _fill(mnt / "big")
+            with pytest.raises(OSError, match=r"error|Read-only"):
+                (mnt / "more").mkdir()
+            assert (mnt / "kept").read_bytes() == b"kept"
+        subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+        done = command("rumpfs", "fsck", "-y", "--overlay", str(overlay), str(image))
+        assert done.returncode == 0, done.stdout
+        with mounted("rumpfs mount", *words, mountpoint=mountpoint) as mnt:
+            assert (mnt / "old").read_bytes() == b"old" * 5000
+    finally:
+        clear(mountpoint)
+        subprocess.run(["umount", small], check=True)
 
 
 # --- logs, and images that cannot be written ---------------------------------------------------------------
@@ -193,12 +225,54 @@ def test_a_log_that_is_ignored(tmp_path: Path, mountpoint: Path) -> None:
     assert ignored < replayed
 
 
-def test_an_image_that_may_not_be_written_is_mounted_read_only(image: Path, mountpoint: Path) -> None:
-    if os.access(image, os.W_OK):
-        pytest.skip("root may write to any file")
-    done = command("rump_ffs", "-o", "rw", str(image), str(mountpoint))
-    assert done.returncode == 0
-    assert done.stderr == f"rump_ffs: WARNING: {image} is write-protected, mounted read-only\n"
-    with pytest.raises(OSError, match="Read-only"):
-        (mountpoint / "new").touch()
-    assert command("rumpfs", "umount", str(mountpoint)).returncode == 0
+def test_a_log_is_replayed_into_the_overlay(tmp_path: Path, mountpoint: Path) -> None:
+    """The image stays dirty; with the overlay it is a file system that was never dirty."""
+    image = netbsd_image("wapbl-dirty-lost-v2le")
+    before, overlay = digest(image), tmp_path / "overlay"
+    with mounted("rump_ffs", str(image), mountpoint=mountpoint) as mnt:
+        replayed = {path.relative_to(mnt) for path in mnt.rglob("*")}
+    words = ("-o", f"overlay={overlay}", str(image))
+    with mounted("rump_ffs", *words, mountpoint=mountpoint) as mnt:
+        assert {path.relative_to(mnt) for path in mnt.rglob("*")} == replayed
+        if not os.geteuid():
+            (mnt / "new").write_bytes(b"new")
+    with mounted("rump_ffs", "-o", "replay=refuse", *words, mountpoint=mountpoint) as mnt:
+        assert {path.relative_to(mnt) for path in mnt.rglob("*")} >= replayed
+    done = command("rumpfs", "fsck", "-nf", "--overlay", str(overlay), str(image))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert digest(image) == before
+
+
+@pytest.fixture
+def protected(image: Path) -> Iterator[Path]:
+    """An image that not even root may write: on a host file system that is mounted read-only."""
+    where = str(image.parent / "tree")
+    shutil.copy(image, where)
+    if not os.geteuid():
+        subprocess.run(["mount", "--bind", where, where], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", where], check=True)
+    yield Path(where, image.name)
+    if not os.geteuid():
+        subprocess.run(["umount", where], check=True)
+
+
+def test_an_image_that_may_not_be_written_is_mounted_read_only(protected: Path, mountpoint: Path) -> None:
+    done = command("rump_ffs", "-o", "rw", str(protected), str(mountpoint))
+    try:
+        assert done.returncode == 0
+        assert done.stderr == f"rump_ffs: WARNING: {protected} is write-protected, mounted read-only\n"
+        with pytest.raises(OSError, match="Read-only"):
+            (mountpoint / "new").touch()
+        assert command("rumpfs", "umount", str(mountpoint)).returncode == 0
+    finally:
+        clear(mountpoint)
+
+
+def test_an_overlay_of_what_cannot_be_written(tmp_path: Path, protected: Path, mountpoint: Path) -> None:
+    with mounted("rump_ffs", "-o", f"overlay={tmp_path / 'o'}", str(protected), mountpoint=mountpoint) as mnt:
+        (mnt / "old").write_bytes(b"new")
+    with mounted("rump_ffs", "-o", f"overlay={tmp_path / 'o'}", str(protected), mountpoint=mountpoint) as mnt:
+        assert (mnt / "old").read_bytes() == b"new"
+    done = command("rumpfs", "overlay", "commit", str(tmp_path / "o"))
+    assert (done.returncode, str(protected) in done.stderr) == (1, True)
+    assert (tmp_path / "o").exists()

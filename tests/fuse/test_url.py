@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ def test_a_path_that_the_server_does_not_have(server: Served, mountpoint: Path) 
     done = command("rumpfs", "mount", f"{server.url}:/none", str(mountpoint))
     assert (done.returncode, done.stderr) == (
         1,
-        f"rumpfs: {server.url}:/none: No such file or directory\n",
+        f"rumpfs mount: {server.url}:/none: No such file or directory\n",
     )
 
 
@@ -270,12 +271,12 @@ def test_a_file_is_reached_by_each_of_its_names(client: Client, mnt: Path) -> No
 
 def test_more_files_are_open_than_a_process_has_descriptors_by_default(client: Client, mnt: Path) -> None:
     """In NetBSD 128 (OPEN_MAX)."""
-    files = [open(mnt / f"{number}", "w+b", buffering=0) for number in range(300)]
-    for number, file in enumerate(files):
-        file.write(b"%d" % number)
-    for number, file in enumerate(files):
-        assert os.pread(file.fileno(), 10, 0) == b"%d" % number
-        file.close()
+    with ExitStack() as opened:
+        files = [opened.enter_context(open(mnt / f"{number}", "w+b", buffering=0)) for number in range(300)]
+        for number, file in enumerate(files):
+            file.write(b"%d" % number)
+        for number, file in enumerate(files):
+            assert os.pread(file.fileno(), 10, 0) == b"%d" % number
 
 
 def test_many_directories_are_used_by_turns(client: Client, mnt: Path) -> None:
@@ -345,7 +346,11 @@ import os
 os.setgroups([]); os.setgid(1234); os.setuid(1234)
 os.umask(0)
 os.chdir({str(mountpoint)!r})
-os.mkdir("d", 0o2775); open("d/f", "w").close(); os.symlink("f", "d/l"); os.mkfifo("d/p"); os.link("d/f", "d/h")
+os.mkdir("d", 0o2775)
+open("d/f", "w").close()
+os.symlink("f", "d/l")
+os.mkfifo("d/p")
+os.link("d/f", "d/h")
 try:
     open("roots", "w")
 except PermissionError:
@@ -370,26 +375,28 @@ def test_what_waits_for_the_server_keeps_nothing_else(
     server: Served, client: Client, tmp_path: Path, mountpoint: Path
 ) -> None:
     fsync = BY_NAME["fsync"].number
-    with gate(tmp_path / "gate", server.path, {fsync}) as relay:
-        with mounted("rumpfs mount", *AT_ONCE, f"{relay.url}:/t", mountpoint=mountpoint) as mnt:
-            files = [open(mnt / f"f{number}", "w+b", buffering=0) for number in range(12)]
-            threads = [threading.Thread(target=os.fsync, args=(file.fileno(),)) for file in files]
-            for thread in threads:
-                thread.start()
-            with relay.changed:
-                assert relay.changed.wait_for(lambda: relay.kept == len(files), TIMEOUT)
-            for number, file in enumerate(files):
-                file.write(b"%d" % number * 5000)
-                assert (mnt / f"f{number}").read_bytes() == b"%d" % number * 5000
-                (mnt / f"g{number}").touch()
-            assert len(os.listdir(mnt)) == 2 * len(files)
-            assert all(thread.is_alive() for thread in threads)
-            relay.open()
-            for thread in threads:
-                thread.join(TIMEOUT)
-                assert not thread.is_alive()
-            for file in files:
-                file.close()
+    with (
+        gate(tmp_path / "gate", server.path, {fsync}) as relay,
+        mounted("rumpfs mount", *AT_ONCE, f"{relay.url}:/t", mountpoint=mountpoint) as mnt,
+        ExitStack() as opened,
+    ):
+        opened.callback(relay.open)
+        threads = []
+        for number in range(12):
+            file = opened.enter_context(open(mnt / f"f{number}", "wb", buffering=0))
+            threads.append(threading.Thread(target=os.fsync, args=(file.fileno(),), daemon=True))
+            threads[-1].start()
+        with relay.changed:
+            assert relay.changed.wait_for(lambda: relay.kept == len(threads), TIMEOUT)
+        for number in range(len(threads)):
+            (mnt / f"g{number}").write_bytes(b"%d" % number * 5000)
+            assert (mnt / f"g{number}").read_bytes() == b"%d" % number * 5000
+        assert len(os.listdir(mnt)) == 2 * len(threads)
+        assert all(thread.is_alive() for thread in threads)
+        relay.open()
+        for thread in threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
 
 
 def test_a_mount_that_waits_for_ever_can_be_ended(
@@ -460,17 +467,18 @@ def test_a_server_goes_and_comes_back(tmp_path: Path, mountpoint: Path) -> None:
         with Client(url, "test") as client:
             client.mount("ffs", "/dev/dk", "/")
 
-    try:
+    with ExitStack() as opened:
+        opened.callback(clear, mountpoint)
         with serving(tmp_path, *drive) as first:
             mount_disk(first.url)
             done = command("rumpfs", "mount", *AT_ONCE, first.url, str(mountpoint))
             assert done.returncode == 0, done.stderr
             (mountpoint / "f").write_bytes(b"0123456789")
             (mountpoint / "d").mkdir()
-            reader = open(mountpoint / "f", "rb", buffering=0)
-            writer = open(mountpoint / "g", "wb", buffering=0)
+            reader = opened.enter_context(open(mountpoint / "f", "rb", buffering=0))
+            writer = opened.enter_context(open(mountpoint / "g", "wb", buffering=0))
             writer.write(b"x")
-            gone = open(mountpoint / "h", "w+b", buffering=0)
+            gone = opened.enter_context(open(mountpoint / "h", "w+b", buffering=0))
             (mountpoint / "h").unlink()
             assert reader.read(4) == b"0123"
         for action in (
@@ -498,8 +506,6 @@ def test_a_server_goes_and_comes_back(tmp_path: Path, mountpoint: Path) -> None:
         done = command("rumpfs", "umount", str(mountpoint))
         assert (done.returncode, done.stderr) == (0, "")
         assert not is_mounted(mountpoint)
-    finally:
-        clear(mountpoint)
 
 
 def test_a_server_that_is_killed(tmp_path: Path, mountpoint: Path) -> None:

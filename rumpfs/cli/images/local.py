@@ -21,6 +21,8 @@ from rumpfs.client.raw import Syscalls
 from rumpfs.client.records import StatResult
 from rumpfs.dev.image import open_image
 from rumpfs.fs.ffs.directory import FfsDir
+from rumpfs.fs.ffs.inode import Inode
+from rumpfs.inspect.volume import HOLE, extents
 from rumpfs.inspect.walk import Inodes, attributes, entries_of
 from rumpfs.kern.kernel import Kernel
 from rumpfs.kern.local import Local
@@ -107,10 +109,8 @@ class ImageFiles(ServerFiles):
         self, path: bytes, failed: Callable[[bytes, OSError], None]
     ) -> Iterator[tuple[bytes, StatResult]]:
         """Yield the names in a directory, sorted, each with its own attributes, fast."""
-        try:
+        with self._named(path):
             vp = None if self.writable else namei(self._p, path)
-        except VfsError as error:
-            raise rump_error(error.errno, path) from error
         if not isinstance(vp, FfsDir):
             yield from super().scan(path, failed)
             return
@@ -125,6 +125,24 @@ class ImageFiles(ServerFiles):
             self._inodes = Inodes(mp)
         for name, ino, dinode in sorted(entries_of(vp, path.rstrip(b"/"), self._inodes, damaged)):
             yield name, attributes(mp, ino, dinode)
+
+    def runs(self, path: bytes, size: int) -> list[tuple[int, int]] | None:
+        """Return (offset, bytes) of what of a file is no hole."""
+        with self._named(path):
+            vp = namei(self._p, path)
+            if not isinstance(vp, Inode):
+                return None
+            return [(offset, length) for offset, address, length in extents(vp) if address != HOLE]
+
+    @contextmanager
+    def _named(self, path: bytes) -> Iterator[None]:
+        """Turn errors of the block into those of a client, which name the path."""
+        try:
+            yield
+        except VfsError as error:
+            raise rump_error(error.errno, path) from error
+        except DiskError as error:
+            raise rump_error(error.errno, path, text=str(error)) from error
 
     def close(self) -> None:
         """Write what is to be written, and close the image.

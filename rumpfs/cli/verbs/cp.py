@@ -14,11 +14,13 @@ from rumpfs.cli.trees import Copier, operands
 EXAMPLES: Final = """\
   rumpfs cp :/mnt/etc/rc.conf .           out of the server that RUMP_SERVER names
   rumpfs cp -r unix://sock:/mnt/etc etc   a tree; into etc when that is a directory already
+  rumpfs cp -a disk.img:a:/etc .          out of an image, with all that the host can keep
   rumpfs cp -p notes.txt :/tmp/           into it, with owner, permissions and times
   rumpfs cp :/mnt/a :/mnt/b               within it
 
 A copy that fails halfway is left where it is, and named. Without -p a new file gets the permissions of the
-old one less the umask: of the host, or of a process in the server, 022. Holes in files are filled.
+old one less the umask: of the host, or of a process in the server, 022. Holes of files in images and on the
+host stay holes; a server does not tell where they are.
 """
 
 
@@ -26,6 +28,7 @@ def options(parser: Parser) -> None:
     """Add the options that say how files are copied."""
     parser.flag("-r -R", "recursive", "directories with what is in them; links and devices as themselves")
     parser.flag("-p", "preserve", "keep permissions, owner and times")
+    parser.flag("-a", "archive", "as -rp, and keep hard links and extended attributes")
     parser.flag("-v", "verbose", "name each file")
     parser.add_argument(
         "--progress", choices=CHOICES, default=AUTO, help="on a terminal only (auto), in lines, or not"
@@ -43,8 +46,9 @@ def copy(tool: Tool, args: Namespace, pairs: Iterable[tuple[Place[Files], Place[
     """Copy as the options say."""
     copier = Copier(
         tool,
-        recursive=args.recursive,
-        preserve=args.preserve,
+        recursive=args.recursive or args.archive,
+        preserve=args.preserve or args.archive,
+        archive=args.archive,
         verbose=args.verbose,
         progress=Progress(args.progress),
     )

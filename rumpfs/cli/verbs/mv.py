@@ -47,7 +47,9 @@ def _move(tool: Tool, source: Place[Files], target: Place[Files], verbose: bool)
             if error.errno != errno.EXDEV:
                 tool.failed(f"{source} to {target}", error)
                 return
-    copier = Copier(tool, recursive=True, preserve=True, verbose=verbose, progress=Progress(AUTO))
+    copier = Copier(
+        tool, recursive=True, preserve=True, archive=True, verbose=verbose, progress=Progress(AUTO)
+    )
     if copier.copy(source, target):
         remove(tool, source)
     else:

@@ -265,7 +265,7 @@ class FfsMount(Writing):
         except VfsError:
             if not flags & MNT_FORCE:
                 raise
-            self.um_alloc = None
+            self.stopped()
         self.um_gone = True
         self.um_extattr.stop()
         self.pread = self.preadv = _gone

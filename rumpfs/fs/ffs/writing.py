@@ -205,7 +205,7 @@ class Writing(Mount):
             self.stop_writing()
         except VfsError as error:
             logger.warning("%s: %s", self.um_fs.where, error)
-            self._stopped()
+            self.stopped()
 
     def change_writing(self, flags: int) -> None:
         """Begin or end to write, with or without a log, as the flags of the mount say.
@@ -261,9 +261,9 @@ class Writing(Mount):
                 self.um_log.checkpoint()
             elif self._was_clean:
                 self._write_superblock()
-        self._stopped()
+        self.stopped()
 
-    def _stopped(self) -> None:
+    def stopped(self) -> None:
         """Nothing is written any more."""
         self._synced()
         self.um_dirty.clear()

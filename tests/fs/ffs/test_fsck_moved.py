@@ -1,4 +1,4 @@
-"""A directory that was moving when the power went has two names; fsck -p leaves it the one where ``..`` leads.
+"""A directory that was moving when the power went has two names; fsck -p leaves one, where ``..`` leads.
 
 NetBSD's fsck_ffs -p only says so and goes on ("IGNORED", pass2.c), which leaves the second name.
 """

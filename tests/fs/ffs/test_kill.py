@@ -57,7 +57,7 @@ class Ledger:
     def wait(self) -> None:
         """Wait until so many operations as are wanted were acknowledged."""
         with self._more:
-            assert self._more.wait_for(lambda: self._wanted <= 0, timeout=60)
+            assert self._more.wait_for(lambda: self._wanted <= 0, timeout=20)
 
 
 class Worker(threading.Thread):
@@ -93,7 +93,7 @@ class Worker(threading.Thread):
         except RumpError as error:
             self.error = error
 
-    def _name(self) -> str:
+    def _fresh(self) -> str:
         self._count += 1
         return f"{self.home}/f{self._count:05}"
 
@@ -108,7 +108,7 @@ class Worker(threading.Thread):
             self._ledger.acknowledged()
 
     def _create(self, client: Client) -> None:
-        path = self._name()
+        path = self._fresh()
         self._write(client, Promise({path}, 0), path, "x")
 
     def _pick(self) -> Promise | None:
@@ -125,7 +125,7 @@ class Worker(threading.Thread):
         promise = self._pick()
         if promise is not None:
             (old,) = promise.paths
-            new = self._name()
+            new = self._fresh()
             promise.paths.add(new)
             client.rename(old, new)
             promise.paths.remove(old)

@@ -146,7 +146,6 @@ def _adopt(ck: Check, ino: int, parent: int) -> None:
         make_entry(ck, ino, new, b"..")
     di = ck.dinode(new)
     ck.put(new, di._replace(di_nlink=di.di_nlink + 1))
-    ck.inodes.links[new] += 1
     reparent(ck, ck.dirs[ino], new)
 
 

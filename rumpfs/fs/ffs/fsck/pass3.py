@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def pass3(ck: Check) -> None:
     """Reconnect the directories that cannot be reached."""
     ck.phase = "3"
-    state, links = ck.inodes.state, ck.inodes.links
+    state = ck.inodes.state
     asked: set[int] = set()
     tops: dict[int, tuple[int, bool]] = {}
     total = len(ck.order)
@@ -37,8 +37,7 @@ def pass3(ck: Check) -> None:
         orphan = ck.dirs[top]
         di = ck.dinode(top)
         finding = ck.finding("unreferenced-directory", **ck.who(top), got=di.di_size)
-        if reconnect(ck, finding, top, orphan.dotdot):
-            links[ck.lost_found] -= 1
+        reconnect(ck, finding, top, orphan.dotdot)
 
 
 def _top(ck: Check, d: Directory, tops: dict[int, tuple[int, bool]]) -> tuple[int, bool]:
@@ -79,7 +78,5 @@ def _cut_loop(ck: Check, d: Directory) -> None:
                 found = form.name(block.data, entry)
                 name = found if found not in (b".", b"..") else b""
     former = d.parent
-    if reconnect(ck, finding, d.ino, former, name):
-        if name and change_entry(ck, former, name, 0):
-            ck.inodes.links[d.ino] += 1
-        ck.inodes.links[ck.lost_found] -= 1
+    if reconnect(ck, finding, d.ino, former, name) and name and change_entry(ck, former, name, 0):
+        ck.inodes.links[d.ino] += 1

@@ -85,7 +85,8 @@ def _always(fs: Superblock) -> bool:
 
 
 def _rotates(fs: Superblock) -> bool:
-    return not fs.ufs2 and fs.fs_old_postblformat != FS_42POSTBLFMT
+    """True when there are sectors on a track, without which nothing that counts them can be right."""
+    return not fs.ufs2 and fs.fs_old_postblformat != FS_42POSTBLFMT and fs.record.fs_old_nsect > 0
 
 
 def _modern(fs: Superblock) -> bool:
