@@ -58,7 +58,7 @@ run "makefs -t ffs -M 16m -o version=2,bsize=16384,fsize=2048 fs.img tree"
 
 say 'A disk: 64 sectors with a BSD disklabel, whose partition a is the file system behind them.'
 run "truncate -s 32768 disk.img && cat fs.img >> disk.img"
-run "python -m rumpfs.dev.label disk.img a=64"
+run "rumpfs label -w --set a=64 disk.img"
 
 say 'A rump kernel on a unix socket. The partition is its block device /dev/dk. The prompt comes back' \
 	'when the server answers.'

@@ -22,8 +22,11 @@ DEBIAN_PACKAGE = {
     "fls": "sleuthkit", "fsstat": "sleuthkit", "icat": "sleuthkit", "istat": "sleuthkit",
     "mmls": "sleuthkit", "tsk_recover": "sleuthkit", "grub-fstest": "grub-common", "makefs": "makefs",
     "xz": "xz-utils", "zstd": "zstd", "fusermount3": "fuse3", "sfdisk": "fdisk", "sgdisk": "gdisk",
-    "cc": "gcc", "gcc": "gcc",
+    "cc": "gcc", "gcc": "gcc", "systemd-analyze": "systemd",
 }  # fmt: skip
+
+#: Programs that `make setup` does not install: shells, and what brings more than a tool.
+EXTRAS = ("bash", "fish", "systemd-analyze", "zsh")
 
 # A run in the background ignores SIGINT, and what it starts would do so as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,7 +50,8 @@ def why_not(need: str) -> str | None:
         return None
     if shutil.which(need) is None:
         package = DEBIAN_PACKAGE.get(need, need)
-        return f"{need} is not installed (Debian package {package}; make setup installs it)"
+        remedy = "" if need in EXTRAS else "; make setup installs it"
+        return f"{need} is not installed (Debian package {package}{remedy})"
     return None
 
 

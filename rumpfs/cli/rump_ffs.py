@@ -18,6 +18,7 @@ _FFS_EXAMPLES: Final = """\
   rump_ffs disk.img /mnt                 an image, for reading
   rump_ffs -o partition=a disk.img /mnt  partition a of its disklabel; the same as disk.img:a
   rump_ffs disk.img@32256 /mnt           what begins at byte 32256
+  rump_ffs -o overlay=try disk.img /mnt  for writing; changes go to the file try (rumpfs overlay)
   rumpfs umount /mnt                     returns when the image is closed
 
 options of -o, with commas between them:

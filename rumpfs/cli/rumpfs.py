@@ -29,6 +29,7 @@ VERBS: Final = {
     "find": "look for files",
     "tree": "draw directories",
     "du": "show how much space files take",
+    "tar": "write archives of trees",
     "grep": "look for text in files",
     "diff": "compare images, directories and trees in servers",
     "df": "show how full file systems are",

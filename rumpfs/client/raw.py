@@ -24,6 +24,10 @@ from rumpfs.sysproxy.url import TcpUrl, UnixUrl, parse
 #: how long a server may take for its banner and the handshake, in seconds
 CONNECT_TIMEOUT: Final = 30.0
 
+#: seconds without a word before a server's host is asked whether it is there, between such questions, and
+#: without an answer before the connection ends (that one in ms), as tcp(7) has them
+_KEEPALIVE: Final = {socket.TCP_KEEPIDLE: 20, socket.TCP_KEEPINTVL: 10, socket.TCP_USER_TIMEOUT: 40_000}
+
 # What librumpclient reads in the environment.
 RUMP_SERVER: Final = "RUMP_SERVER"
 PARSEDSERVER: Final = "RUMP__PARSEDSERVER"
@@ -330,6 +334,10 @@ def dial(address: UnixUrl | TcpUrl, timeout: float) -> socket.socket:
     else:
         sock = _beyond_stdio(socket.socket(socket.AF_INET))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A host that is gone without a word ends the connection after a while, so no call waits for ever.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, seconds in _KEEPALIVE.items():
+            sock.setsockopt(socket.IPPROTO_TCP, option, seconds)
         where = address.host, address.port
     sock.settimeout(timeout)
     with _connecting(sock, address):

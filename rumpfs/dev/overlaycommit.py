@@ -40,8 +40,10 @@ def opened(
         try:
             base = HostFile.open(where, readonly=readonly, lock=lock)
         except VfsError as error:
-            if error.errno == errno.ENOENT:
-                error.why = f"{where}: the image of {path} is not there; if it is elsewhere, name it"
+            missing = error.errno == errno.ENOENT
+            hint = "; if the image is elsewhere, name it" if missing else ""
+            if error.why == where:
+                error.why = f"{where}: {errno.strerror(error.errno)}{hint}"
             raise
         try:
             yield store, base

@@ -57,7 +57,7 @@ class OverlayFile(HostFile):
             store = OverlayStore.open(path, readonly, base, lock)
         except VfsError as error:
             if error.errno == errno.ENOENT and readonly:
-                error.why = f"{path}: there is no such overlay; what mounts for writing makes it"
+                error.why = f"{path}: there is no such overlay; it is made when it is to be written"
             raise
         try:
             if store.header.state == COMMITTING:

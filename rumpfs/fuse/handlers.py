@@ -14,6 +14,7 @@ from rumpfs.abi.errno import TO_HOST
 from rumpfs.base.errors import VfsError
 from rumpfs.fuse.crew import begin
 from rumpfs.fuse.operations import Operations
+from rumpfs.fuse.tree import Tree
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,14 @@ def _announced(name: str, body: Callable[..., Any]) -> Callable[..., Any]:
     return handler
 
 
+def _begun(tree: Tree[Any, Any], body: Callable[..., Any]) -> Callable[..., Any]:
+    def begun(*args: Any) -> Any:
+        tree.begin()
+        return body(*args)
+
+    return begun
+
+
 class Handlers(pyfuse3.Operations):
     """What pyfuse3 calls.
 
@@ -85,9 +94,11 @@ class Handlers(pyfuse3.Operations):
         crew: bool = False,
     ) -> None:
         super().__init__()
-        wrap = _inline if not operations.tree.waits else _announced if crew else _threaded
+        tree = operations.tree
+        wrap = _inline if not tree.waits else _announced if crew else _threaded
         for name in REQUESTS:
-            setattr(self, name, wrap(name, getattr(operations, name)))
+            body = getattr(operations, name)
+            setattr(self, name, wrap(name, _begun(tree, body) if tree.waits else body))
         self._forget = operations.forget
         self._started = started
 

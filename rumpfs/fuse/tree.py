@@ -73,6 +73,9 @@ class Tree(ABC, Generic[F, H]):
     has_xattrs = True
     waits = False
 
+    def begin(self) -> None:
+        """A request begins in this thread, if the tree waits."""
+
     def interrupt(self) -> None:
         """Let methods that wait fail with EIO, and those that are called from now on."""
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import commands, scale
+from tests.bench import commands, fuse, scale
 from tests.bench.exchange import Echo, Exchange
 from tests.serving import Peer, serving
 
@@ -218,16 +218,21 @@ def main() -> int:
         "--only",
         default="",
         metavar="TEXT",
-        help="only rows whose name contains TEXT; scale: only what many clients and files cost",
+        help="only rows whose name contains TEXT; scale: only what many clients and files cost; "
+        "fuse, fuse create ...: only mounts on the host",
     )
     args = parser.parse_args()
     both = args.pinned == args.unpinned
+    host = args.only.startswith("fuse")
     cpus = os.sched_getaffinity(0)
     if both or args.pinned:
         os.sched_setaffinity(0, {min(cpus)})
-        bench(True, args.only)
+        if not host:
+            bench(True, args.only)
+        if host or not args.only:
+            fuse.bench(args.only)
         os.sched_setaffinity(0, cpus)
-    if both or args.unpinned:
+    if (both or args.unpinned) and not host:
         bench(False, args.only)
     if not args.only:
         commands.bench()

@@ -46,9 +46,9 @@ class Row(NamedTuple):
     """What is measured.
 
     Attributes:
-        operation: of `fuse_client`; several are timed one after the other, the last one counts.
+        operation: of `fuse_client`.
         target: the path in the directory.
-        count: how often, in a burst.
+        number: how often, in a burst.
         uncached: on the mount whose host does not cache.
         mark: the ratio to C that is wanted; None: that of pyfuse3 without any work.
     """
@@ -56,7 +56,7 @@ class Row(NamedTuple):
     name: str
     operation: str
     target: str
-    count: int
+    number: int
     uncached: bool = False
     mark: float | None = 0.5
 
@@ -103,7 +103,7 @@ def bench(only: str) -> None:
         directory = Path(name)
         compile_program(directory / "nothing", HERE / "fuse_nothing.c", "fuse3")
         client = stack.enter_context(Timer(compile_program(directory / "client", HERE / "fuse_client.c")))
-        systems = prepare(stack, directory, client)
+        systems = prepare(stack, directory, client, FILES if commands else FEW)
         print(f"\n{'fuse, pinned; ratios to C':32} {'C, per s':>9}", end="")
         print(*(f"{system.name:>9}" for system in systems[1:]), " mark")
         for row in rows:
@@ -161,11 +161,11 @@ def measure(row: Row, systems: list[System], client: Timer) -> list[list[float]]
 def _rate(row: Row, system: System, client: Timer) -> float:
     target = (system.uncached if row.uncached else system.path) / row.target
     if row.operation == "unlink":
-        client("create", target, row.count)
-    seconds = client(row.operation, target, row.count)
+        client("create", target, row.number)
+    seconds = client(row.operation, target, row.number)
     if row.operation == "create":
-        client("unlink", target, row.count)
-    return row.count / seconds
+        client("unlink", target, row.number)
+    return row.number / seconds
 
 
 def measure_command(command: str, systems: list[System]) -> list[list[float]]:
@@ -204,11 +204,11 @@ def compile_program(program: Path, source: Path, *libraries: str) -> Path:
     return program
 
 
-def prepare(stack: ExitStack, directory: Path, client: Timer) -> list[System]:
-    """Make and mount what is measured, each with the same files."""
+def prepare(stack: ExitStack, directory: Path, client: Timer, files: int) -> list[System]:
+    """Make and mount what is measured, each with the same files: so many in each of the directories."""
     native = directory / "native"
     native.mkdir()
-    _fill(client, native)
+    _fill(client, native, files)
     small = directory / "small"
     (small / "d0").mkdir(parents=True)
     client("fill", small / "d0", FEW)
@@ -222,7 +222,7 @@ def prepare(stack: ExitStack, directory: Path, client: Timer) -> list[System]:
 
     def nothing(*program: str) -> Callable[[Path, bool], object]:
         return lambda path, cached: stack.enter_context(
-            _served([*program, str(path), *map(str, (HOUR, DIRECTORIES, FILES, SIZE) if cached
+            _served([*program, str(path), *map(str, (HOUR, DIRECTORIES, files, SIZE) if cached
                                                else (0, 1, FEW, SIZE))], path)
         )  # fmt: skip
 
@@ -230,7 +230,7 @@ def prepare(stack: ExitStack, directory: Path, client: Timer) -> list[System]:
         options = () if cached else ("-o", UNCACHED)
         stack.enter_context(mounted("rump_tmpfs", *options, "tmpfs", mountpoint=path))
         if cached:
-            _fill(client, path)
+            _fill(client, path, files)
         else:
             (path / "d0").mkdir()
             client("fill", path / "d0", FEW)
@@ -251,10 +251,10 @@ def prepare(stack: ExitStack, directory: Path, client: Timer) -> list[System]:
     return systems
 
 
-def _fill(client: Timer, path: Path) -> None:
+def _fill(client: Timer, path: Path, files: int) -> None:
     for number in range(DIRECTORIES):
         (path / f"d{number}").mkdir()
-        client("fill", path / f"d{number}", FILES)
+        client("fill", path / f"d{number}", files)
 
 
 def _makefs(image: Path, tree: Path) -> Path:

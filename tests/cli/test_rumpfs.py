@@ -18,7 +18,7 @@ LINES = {
     "ls": ":/", "cat": ":/x", "stat": ":/x", "cp": ":/x y", "mkdir": ":/x", "rm": ":/x", "mv": ":/x :/y",
     "ln": ":/x :/y", "df": "", "mount": "", "umount": ":/x", "quota": "",
     "chmod": "0 :/x", "chown": "0 :/x", "chflags": "0 :/x", "touch": ":/x", "find": "", "tree": "", "du": "",
-    "grep": "x :/", "diff": ":/x :/y",
+    "grep": "x :/", "diff": ":/x :/y", "tar": ":/x",
     "sysctl": "", "top": "", "sh": "", "trace": "-- true",
 }  # fmt: skip
 #: verbs that work on images, without a server

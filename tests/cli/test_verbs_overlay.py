@@ -108,7 +108,7 @@ def test_a_changed_image_needs_force(alone: Shell) -> None:
 
 def test_an_image_that_was_moved(alone: Shell) -> None:
     (alone.cwd / "disk.img").rename(alone.cwd / "moved.img")
-    assert "if it is elsewhere, name it" in alone.fails("overlay", "commit", "try")
+    assert "if the image is elsewhere, name it" in alone.fails("overlay", "commit", "try")
     alone.ok("overlay", "rebase", "try", "moved.img")
     alone.ok("overlay", "commit", "try")
     assert (alone.cwd / "moved.img").read_bytes()[4096:4099] == b"new"

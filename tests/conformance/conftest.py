@@ -21,7 +21,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
         reasons = {kind: kind.why_not(needs_of(metafunc.function)) for kind in KINDS}
         places = [
-            pytest.param(kind, face, id=f"{kind.name}-{face}")
+            pytest.param(
+                kind, face, id=f"{kind.name}-{face}", marks=[pytest.mark.slow] if face in kind.slow else []
+            )
             for kind, why in reasons.items()
             if why is None
             for face in FACES

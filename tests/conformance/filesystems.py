@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from rumpfs.abi.extattr import EXTATTR_CMD_START
 from rumpfs.ondisk.ufs.fs import FS_UFS2EA_MAGIC
+from rumpfs.abi.mount import MNT_LOG, MNT_RDONLY
 from tests.calls import Calls
 from tests.conformance.system import DISK_SIZE, System
 from tests.fs.ffs.checker import complaints
+from tests.fs.ffs.editor import Editor
 from tests.fs.ffs.editor import Editor
 from tests.images_util import makefs
 
@@ -34,12 +36,14 @@ class Kind:
     Attributes:
         name: in the names of tests.
         column: in the table of results; the kinds of one column have to agree.
+        slow: the faces with which cases are among the slow tests.
         fstype: what mount(2) and statvfs(2) call it.
         survives: whether files are there again after an unmount.
     """
 
     fstype: bytes
     survives = False
+    slow: tuple[str, ...] = ()
 
     def __init__(self, name: str, column: str, lacks: Mapping[str, str]) -> None:
         self.name = name
@@ -136,15 +140,19 @@ class Ffs(Kind):
     Args:
         version: 1 or 2.
         order: le or be.
+        logged: it is mounted with a log: a small one behind it when there is room, so that it goes round.
     """
 
     fstype = b"ffs"
     survives = True
 
-    def __init__(self, version: int, order: str, lacks: Mapping[str, str]) -> None:
-        super().__init__(f"ffsv{version}{order}", "ffs", lacks)
+    def __init__(self, version: int, order: str, lacks: Mapping[str, str], logged: bool = False) -> None:
+        super().__init__(f"ffsv{version}{order}{'log' if logged else ''}", "ffs", lacks)
         self._version = version
         self._order = order
+        self.logged = logged
+        if logged:
+            self.slow = ("socket",) if (version, order) in _FAST else ("incore", "socket")
 
     def newfs(self, system: System, size: int, files: Mapping[str, bytes]) -> None:
         image = _image(self._version, self._order, size, tuple(files.items()))
@@ -154,8 +162,15 @@ class Ffs(Kind):
             for offset, piece in image:
                 disk.seek(offset)
                 disk.write(piece)
+        if self.logged and size + _LOG_SIZE <= DISK_SIZE:
+            with Editor(system.disk(self.name)) as editor:
+                end = editor.fs.fs_size * editor.fs.fs_fsize // _SECTOR
+                locs = (end, _LOG_SIZE // _SECTOR, _SECTOR, 0)
+                editor.superblock(fs_journal_version=1, fs_journal_location=1, fs_journallocs=locs)
 
     def mount(self, p: Calls, mp: bytes, flags: int, **args: int) -> None:
+        if self.logged and not flags & MNT_RDONLY:
+            flags |= MNT_LOG
         p.mount_ffs(mp, b"/" + self.name.encode(), flags)
 
     def mount_extattrs(self, volume: Volume) -> None:
@@ -174,8 +189,14 @@ class Ffs(Kind):
         assert complaints(system.disk(self.name)) == []
 
 
+#: the forms of which cases with a log and without a socket are no slow tests
+_FAST = ((1, "be"), (2, "le"))
+
 #: bytes for each inode: as many as newfs gives a small file system (sbin/newfs/newfs.c: 4 * fsize)
 _DENSITY = ",density=2048"
+
+#: the bytes of a log, and its blocks
+_LOG_SIZE, _SECTOR = 150 << 10, 512
 
 _Pieces = list[tuple[int, bytes]]
 
@@ -227,6 +248,8 @@ KINDS: tuple[Kind, ...] = (
     Kernfs("kernfs", "kernfs", _KERNFS_LACKS),
     *(Ffs(1, order, _UFS1_LACKS) for order in ("le", "be")),
     *(Ffs(2, order, _NO_TMPFS_ARGS) for order in ("le", "be")),
+    *(Ffs(1, order, _UFS1_LACKS, logged=True) for order in ("le", "be")),
+    *(Ffs(2, order, _NO_TMPFS_ARGS, logged=True) for order in ("le", "be")),
 )
 #: the columns of the table of results
 COLUMNS = tuple(dict.fromkeys(kind.column for kind in KINDS))

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
 from rumpfs.dev.hostfile import HostFile
-from rumpfs.dev.label import ffs_partition, main, partition_index, write_label
+from rumpfs.dev.label import ffs_partition, partition_index, write_label
 from rumpfs.dev.window import Window
 from rumpfs.ondisk.disklabel import Partition
 from rumpfs.ondisk.labelscan import find_label
@@ -137,46 +136,3 @@ def test_partition_letters():
     for letter in ("", "A", "aa", "1"):
         with pytest.raises(ValueError, match="invalid partition letter"):
             partition_index(letter)
-
-
-# The module's own command.
-
-
-def test_the_command_writes_a_label(tree, tmp_path, whole, capsys):
-    filesystem = makefs(tree, tmp_path / "fs", 2, "le", 16384, 2048)
-    image = tmp_path / "disk.img"
-    image.write_bytes(bytes(32768) + filesystem.read_bytes())
-    assert main([str(image), "a=64"]) == 0
-    sectors = filesystem.stat().st_size // 512
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "NetBSD disklabel, little-endian, at byte 512 (disk)"
-    assert [line.split() for line in lines[1:]] == [
-        ["a:", str(sectors), "sectors", "at", "64", "4.2BSD"],
-        ["d:", str(sectors + 64), "sectors", "at", "0", "unused"],
-    ]
-    window = whole(image)
-    assert find_label(window.pread, window.size, "x").label.partitions[0] == Partition(
-        sectors, 64, 7, 2048, 8
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
-        (["a=x"], "a=x: want LETTER=START or LETTER=START:SIZE"),
-        (["k=1"], "partition k is not in a table of 8"),
-        (["-n", "99"], "a label has 1 to 22 partitions, not 99"),
-        (["-o", "9000"], "cannot be at byte 9000"),
-    ],
-)
-def test_the_command_says_what_is_wrong(tmp_path, capsys, words, why):
-    image = sparse(tmp_path / "image", 1 << 20)
-    assert main([*words[:2], str(image)] if words[0][0] == "-" else [str(image), *words]) == 1
-    assert why in capsys.readouterr().err
-
-
-def test_the_command_without_an_image(tmp_path):
-    command = [sys.executable, "-m", "rumpfs.dev.label", str(tmp_path / "missing")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"label: ENOENT: {tmp_path / 'missing'}\n"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rumpfs.abi.mount import MNT_FORCE
 from rumpfs.abi.syscalls import BY_NAME
 from rumpfs.client import Client
 from tests.fuse.gate import gate
@@ -233,11 +234,25 @@ def test_what_is_unmounted_by_force_is_gone(client: Client, mnt: Path) -> None:
     client.mount("tmpfs", None, "/t/m")
     with open(mnt / "m" / "f", "wb", buffering=0) as file:
         file.write(b"x")
-        client.unmount("/t/m", 0x80000)
+        client.unmount("/t/m", MNT_FORCE)
         assert os.listdir(mnt / "m") == []
         assert failure(lambda: file.write(b"y")) is not None
     (mnt / "m" / "g").touch()
     assert client.listdir("/t/m") == ["g"]
+
+
+def test_the_directory_that_is_mounted_is_unmounted_by_force(
+    server: Served, client: Client, mountpoint: Path
+) -> None:
+    client.mkdir("/t/m")
+    client.mount("tmpfs", None, "/t/m")
+    with mounted("rumpfs mount", *AT_ONCE, f"{server.url}:/t/m", mountpoint=mountpoint) as mnt:
+        (mnt / "f").touch()
+        client.unmount("/t/m", MNT_FORCE)
+        soon(lambda: os.listdir(mnt))
+        assert os.listdir(mnt) == []
+        (mnt / "g").touch()
+        assert client.listdir("/t/m") == ["g"]
 
 
 # --- names and descriptors ------------------------------------------------------------------------
@@ -343,9 +358,11 @@ def test_appending_from_two_mounts_loses_nothing(server: Served, client: Client,
 def test_what_a_user_makes_is_his(server: Served, client: Client, mountpoint: Path) -> None:
     program = f"""
 import os
-os.setgroups([]); os.setgid(1234); os.setuid(1234)
-os.umask(0)
 os.chdir({str(mountpoint)!r})
+os.setgroups([])
+os.setgid(1234)
+os.setuid(1234)
+os.umask(0)
 os.mkdir("d", 0o2775)
 open("d/f", "w").close()
 os.symlink("f", "d/l")

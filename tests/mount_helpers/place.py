@@ -106,11 +106,12 @@ class Place:
         self.sbin = path / "sbin"
         self.sbin.mkdir()
 
-    def run(self, script: str, users: bool = False) -> Result:
+    def run(self, script: str, users: bool = False, timeout: float = TIMEOUT) -> Result:
         """Run a script to its end.
 
         Args:
             users: whether it does something as `nobody`.
+            timeout: seconds that it may take.
         """
         environ = {
             "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "SBIN": os.path.realpath("/sbin"),
@@ -120,7 +121,7 @@ class Place:
         words = ["unshare", "-m", "--propagation", "private", "sh", "-c"]
         done = subprocess.run(
             [*words, _ENTER + (_FOR_USERS if users else "") + script], env=environ,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         return Result(done.returncode, done.stdout, done.stderr)

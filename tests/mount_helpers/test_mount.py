@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PROJECT
 from tests.fuse.mounts import BIN, TIMEOUT
 from tests.images_util import makefs, manifest, netbsd_image, scratch_copy
 from tests.mount_helpers.place import Place
@@ -257,7 +259,7 @@ def test_a_mount_that_lost_its_server(place: Place) -> None:
         mount -t rumpfs.tmpfs tmpfs mnt
         server=$(pgrep -f "rumpfs-mount tmpfs $PLACE/mnt")
         kill -KILL "$server"
-        while kill -0 "$server" 2>/dev/null; do :; done
+        while grep -qs "^State:[^Z]*$" "/proc/$server/status"; do :; done
         status mount -t rumpfs.tmpfs tmpfs mnt
         umount mnt
         mount -t rumpfs.tmpfs tmpfs mnt
@@ -366,6 +368,26 @@ def test_a_user_mounts_what_fstab_lets_him(place: Place, users: None) -> None:
     assert done.out.startswith("mine\n")
     assert done.statuses == [1]  # not even root, without allow_other
     assert {"user_id=65534", "nosuid", "nodev", "noexec"} <= shown(done.out)["tmpfs fuse.rumpfs"]
+
+
+@pytest.mark.slow
+def test_a_user_can_do_what_the_tests_of_mounts_do(place: Place, users: None) -> None:
+    """All of tests/fuse once more, by way of fusermount3."""
+    done = place.run(
+        f"""
+        mkdir tmp home
+        chown 65534 tmp home
+        export TMPDIR="$PLACE/tmp" HOME="$PLACE/home"
+        cd {shlex.quote(str(PROJECT))}
+        nobody {sys.executable} -m pytest -q -p no:cacheprovider tests/fuse
+        """,
+        users=True,
+        timeout=600,
+    )
+    assert done.status == 0, done.out
+    passed = re.search(r"(\d+) passed", done.out)
+    assert passed is not None
+    assert int(passed[1]) > 50
 
 
 def test_others_may_look_where_the_host_lets_them(place: Place, users: None) -> None:

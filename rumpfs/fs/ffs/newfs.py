@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
-from rumpfs.fs.ffs.newfs_group import GroupUse, first_block, free_frags, group_bytes, initial_inodes
+from rumpfs.fs.ffs.newfs_group import (
+    GroupUse,
+    blank_inodes,
+    first_block,
+    free_frags,
+    group_bytes,
+    initial_inodes,
+)
 from rumpfs.fs.ffs.newfs_layout import Layout, Parameters
 from rumpfs.ondisk.ufs.appleufs import APPLEUFS_LABEL_OFFSET, APPLEUFS_LABEL_SIZE, is_appleufs_label
 from rumpfs.ondisk.ufs.dinode import IFDIR, dinode_codec
@@ -141,22 +148,9 @@ class Newfs:
         step = _WRITE // fs.dinode_size
         start = fs.cgimin(cgx) * fs.fs_fsize
         for first in range(0, use.initediblk, step):
-            table = self._inodes(min(step, use.initediblk - first))
+            table = blank_inodes(fs, min(step, use.initediblk - first), self._random)
             self._fill(table, cgx * fs.fs_ipg + first)
             window.pwrite(table, start + first * fs.dinode_size)
-
-    def _inodes(self, count: int) -> bytearray:
-        """Return free inodes, which differ in their generation numbers only."""
-        fs = self.fs
-        record = dinode_codec(fs).record
-        table = bytearray(count * record.size)
-        at = record.offset("di_gen")
-        random = self._random(4 * count)
-        for index in range(4):
-            table[at + index :: record.size] = random[index::4]
-        top = at if fs.order == ">" else at + 3
-        table[top :: record.size] = bytes(value & 0x7F for value in table[top :: record.size])
-        return table
 
     def _use(self, cgx: int) -> GroupUse:
         """Return what is used of a group: in the first one the root directory, and its first frag."""

@@ -243,24 +243,28 @@ class Writing(Mount):
         self.um_relatime = bool(flags & MNT_RELATIME)
 
     def stop_writing(self) -> None:
-        """Write everything, and say on the disk that the file system is clean, if it was. Errors: EIO."""
+        """Write everything, and say on the disk that the file system is clean, if it was.
+
+        Errors: EIO, also when something could not be written earlier.
+        """
         fs = self.um_fs
         if self.um_alloc is None:
             return
-        if not self.um_failed:
-            for ip in list(self.um_orphans.values()):
-                ip.inactive()
-            self.sync()
-            if self._was_clean:
-                fs.mark_clean()
-            if self.um_log is not None:
-                self.um_log.checkpoint()
-                fs.fs_flags &= ~FS_DOWAPBL
-                self.put_superblock()
-                self.um_log.commit()
-                self.um_log.checkpoint()
-            elif self._was_clean:
-                self._write_superblock()
+        if self.um_failed:
+            raise self._unwritten()
+        for ip in list(self.um_orphans.values()):
+            ip.inactive()
+        self.sync()
+        if self._was_clean:
+            fs.mark_clean()
+        if self.um_log is not None:
+            self.um_log.checkpoint()
+            fs.fs_flags &= ~FS_DOWAPBL
+            self.put_superblock()
+            self.um_log.commit()
+            self.um_log.checkpoint()
+        elif self._was_clean:
+            self._write_superblock()
         self.stopped()
 
     def stopped(self) -> None:
@@ -276,7 +280,7 @@ class Writing(Mount):
     def begin(self) -> None:
         """Start an operation that changes something. Errors: EIO: the host could not write; EROFS."""
         if self.um_failed:
-            raise VfsError(errno.EIO, f"{self.um_fs.where} could not be written")
+            raise self._unwritten()
         if self.um_alloc is None:
             raise VfsError(errno.EROFS)
         if self.um_log is not None:
@@ -306,6 +310,9 @@ class Writing(Mount):
             self.mnt_flag |= MNT_RDONLY
             logger.error("%s: %s; it is read-only now; run fsck_ffs on it", self.um_fs.where, error)
         return VfsError(errno.EIO, str(error))
+
+    def _unwritten(self) -> VfsError:
+        return VfsError(errno.EIO, f"{self.um_fs.where} could not be written")
 
     def pwrite(self, data: Buffer, address: int) -> None:
         """Write content of files at a byte of the device. Errors: EIO."""

@@ -25,9 +25,17 @@ _DEAD: Final = frozenset({errno.EBADF, errno.ENOTDIR, errno.ENXIO})
 
 
 class Descriptor:
-    """A descriptor, which is not closed while a thread uses it: ``with descriptor as fd``."""
+    """A descriptor, which is not closed while a thread uses it: ``with descriptor as fd``.
 
-    __slots__ = ("fd", "over", "owner", "used", "users", "writable")
+    Attributes:
+        writable: it is open for writing.
+        users: how many use it now.
+        used: when it was used last.
+        over: it is closed when nobody uses it.
+        vital: without it, the connection is good for nothing.
+    """
+
+    __slots__ = ("fd", "over", "owner", "used", "users", "vital", "writable")
 
     def __init__(self, owner: Descriptors, fd: int, writable: bool = False) -> None:
         self.owner = owner
@@ -36,6 +44,7 @@ class Descriptor:
         self.users = 1
         self.used = time.monotonic()
         self.over = False
+        self.vital = False
 
     def __enter__(self) -> int:
         return self.fd
@@ -52,6 +61,9 @@ class Descriptors:
 
     Args:
         close: closes one.
+
+    Attributes:
+        lost: one that is vital is not good for anything.
     """
 
     #: one for all connections: what is open of a file may be of several
@@ -59,6 +71,7 @@ class Descriptors:
 
     def __init__(self, close: Callable[[int], object]) -> None:
         self._close = close
+        self.lost = False
         self._kept: OrderedDict[Rnode, Descriptor] = OrderedDict()
 
     def get(self, file: Rnode, write: bool = False) -> Descriptor | None:
@@ -103,6 +116,7 @@ class Descriptors:
         """
         with self._lock:
             descriptor.users -= 1
+            self.lost = self.lost or (dead and descriptor.vital)
             if dead and not descriptor.over:
                 for file in [file for file, kept in self._kept.items() if kept is descriptor]:
                     del self._kept[file]

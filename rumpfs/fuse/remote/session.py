@@ -70,7 +70,14 @@ class Session:
     def enter(self, root: Rnode) -> None:
         """Let `root` be the directory that is mounted, which stays open."""
         root.become(self.root_status)
-        root.opened = (Descriptor(self.descriptors, self.root_fd),)
+        descriptor = Descriptor(self.descriptors, self.root_fd)
+        descriptor.vital = True
+        root.opened = (descriptor,)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended, or the directory is unmounted by force."""
+        return self.client.lost or self.descriptors.lost
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""

@@ -192,11 +192,11 @@ class RemoteTree(Tree[Rnode, Handle]):
     def session(self) -> Session:
         """Return the connection, a new one when it has ended. Errors: VfsError: EIO: there is no server."""
         session = self._session
-        if session is not None and not session.client.lost:
+        if session is not None and not session.lost:
             return session
         with self._connecting:
             session = self._session
-            if session is not None and not session.client.lost:
+            if session is not None and not session.lost:
                 return session
             if time.monotonic() < self._not_before:
                 raise VfsError(errno.EIO)
@@ -206,9 +206,11 @@ class RemoteTree(Tree[Rnode, Handle]):
                 log.debug("%s: %s", self._url, error.strerror)
                 self._not_before = max(self._not_before, time.monotonic() + RETRY)
                 raise VfsError(errno.EIO) from None
-            log.warning("%s: the server is there again", self._url)
+            log.warning("%s: connected again", self._url)
             session.enter(self.root)
-            self._session = session
+            former, self._session = self._session, session
+        if former is not None:
+            former.client.close()
         return session
 
     def lost(self, session: Session, error: ConnectionLost) -> None:
@@ -234,6 +236,9 @@ class RemoteTree(Tree[Rnode, Handle]):
         device, number, _ = file.key
         # In NetBSD's root file system each file is on a device of its own, which has the file's number.
         return self._numbers.number(None if device == number else device, number)
+
+    def begin(self) -> None:
+        self._here.found = None
 
     def hold(self, file: Rnode) -> None:
         """Nothing is done: a file without a name lasts only while it is open."""

@@ -110,7 +110,7 @@ _CHECKS: tuple[_Check, ...] = (
         "groups of fs_fpg frags must cover fs_size exactly",
     ),
     ("fs_cssize", lambda fs: fs.fs_cssize >= fs.fs_ncg * 16, "must hold 16 bytes for each group"),
-    ("fs_csaddr", lambda fs: 0 < fs.fs_csaddr < fs.fs_fpg, "must lie in the first group"),
+    ("fs_csaddr", lambda fs: 0 < fs.fs_csaddr < fs.fs_size, "must lie in the file system"),
     (
         "fs_maxsymlinklen",
         lambda fs: fs.fs_maxsymlinklen <= (MAXSYMLINKLEN_UFS2 if fs.ufs2 else MAXSYMLINKLEN_UFS1),

@@ -46,7 +46,7 @@ _LOST = b"/lost+found"
 
 
 class Recorder(Window):
-    """A device that takes down what is written to it, and the barriers.
+    """A device that takes down what is written to it, and the barriers, at which it waits for no disk.
 
     Attributes:
         writes: (offset, bytes), in order.
@@ -65,7 +65,6 @@ class Recorder(Window):
         return Window.pwrite(self, data, offset)
 
     def fsync(self) -> None:
-        Window.fsync(self)
         self.barriers.append(len(self.writes))
 
     def barrier(self, count: int) -> int:
@@ -176,10 +175,24 @@ class Tape:
     def __init__(self, image: Path, seed: int, operations: int, flags: int = 0, moves: bool = False) -> None:
         self.base = image.read_bytes()
         self.flags = flags
+        self._how = seed, operations, moves
         self._steps = [Step(0, {}, set())]
         hostfile = HostFile.open(str(image))
         self.device = device = Recorder(hostfile, 0, hostfile.size)
-        mp = mount_window(Vfs(Memory()), device, RDEV, flags)
+        mp = self.mount(device)
+        for work, synced in self.perform(mp):
+            self._take(work, len(device.writes), synced)
+        mp.unmount(0)
+        self._take(work, len(device.writes), {*work.files, *work.dirs[1:]})
+
+    def mount(self, device: Window) -> FfsMount:
+        """Mount the image on a device. Errors: those of the mount."""
+        random.seed(self._how[0])  # allocation draws from it
+        return mount_window(Vfs(Memory()), device, RDEV, self.flags)
+
+    def perform(self, mp: FfsMount) -> Iterator[tuple[Marks, set[bytes]]]:
+        """Do the operations of the workload; after each yield it, and what was just acknowledged."""
+        seed, operations, moves = self._how
         work = Marks(mp, seed, moves)
         pause = 1
         for _ in range(operations):
@@ -189,9 +202,7 @@ class Tape:
             if not pause:
                 pause = work.random.randrange(1, _PAUSE)
                 synced = work.acknowledged()
-            self._take(work, len(device.writes), synced)
-        mp.unmount(0)
-        self._take(work, len(device.writes), {*work.files, *work.dirs[1:]})
+            yield work, synced
 
     def _take(self, work: Marks, count: int, synced: set[bytes]) -> None:
         """Note what the paths name after an operation."""
@@ -204,7 +215,7 @@ class Tape:
             held[path] = known if known and same else Held(bytes(data), mark, len(self._steps))
         self._steps.append(Step(count, held, synced))
 
-    def again(self, cut: Cut, chance: random.Random, image: Path) -> Cut:
+    def interrupted(self, cut: Cut, chance: random.Random, image: Path) -> Cut:
         """Return what a second cut leaves, while the log is replayed after a first one.
 
         Args:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_FORCE, MNT_NOATIME, MNT_RDONLY
+from rumpfs.abi.mount import MNT_FORCE, MNT_NOATIME
 from rumpfs.abi.stat import UF_APPEND, UF_IMMUTABLE
 from rumpfs.base.errors import VfsError
-from rumpfs.dev.window import Window
 from rumpfs.ondisk.ufs.fs import FS_GJOURNAL, FS_NEEDSFSCK, FS_SUJ
 from rumpfs.vfs.cred import ROOT, Cred
 from rumpfs.vfs.vnode import IO_APPEND, SetAttr, Vnode, vref, vrele
@@ -411,36 +410,3 @@ def test_what_cannot_be_kept_right_is_refused_with_the_reason(
         pass
     assert caught.value.errno == errno.EROFS
     assert image.read_bytes() == before
-
-
-class Failing(Window):
-    """A device whose host has no space left from some write on."""
-
-    __slots__ = ()
-    left = 0
-
-    def pwrite(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        Failing.left -= 1
-        if Failing.left < 0:
-            raise VfsError(errno.ENOSPC, "the host's disk is full")
-        return Window.pwrite(self, data, offset)
-
-
-def _make_files(dvp: Vnode, count: int) -> None:
-    for number in range(count):
-        _create(dvp, b"f%d" % number, bytes(5000)).fsync()
-
-
-@pytest.mark.error_log("it is read-only now")
-@pytest.mark.parametrize("after", range(2, 14))
-def test_a_host_that_cannot_write_makes_the_mount_read_only(make: Make, after: int) -> None:
-    image = make()
-    Failing.left = after
-    with writable(image, window=Failing) as mp:
-        _fails(errno.EIO, _make_files, mp.mnt_root, after)
-        assert mp.mnt_flag & MNT_RDONLY
-        _fails(errno.EIO, mp.mnt_root.fsync)
-        _fails(errno.EIO, mp.sync)
-        assert {entry.name for entry in readdir(mp.mnt_root)} >= {b".", b".."}
-        Failing.left = 1000
-    assert _clean(image) == 0

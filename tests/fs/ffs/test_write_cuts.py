@@ -57,7 +57,7 @@ def test_a_cut_while_the_log_is_replayed(form: tuple[int, str, int, int], tmp_pa
     chance = random.Random(1)
     for cut in tape.reorderings(chance, 10):
         if cut.count > 20:  # the log has been made
-            second = tape.again(cut, chance, tmp_path / "replay")
+            second = tape.interrupted(cut, chance, tmp_path / "replay")
             assert tape.complaints(second, tmp_path / "cut") == [], f"after {cut.count} writes: {second.lost}"
 
 

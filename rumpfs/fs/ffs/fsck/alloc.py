@@ -127,6 +127,7 @@ def _enter(ck: Check, ino: int, parent: int, di: Dinode) -> None:
         inodes.links[ino] = di.di_nlink
         return
     inodes.state[ino] = inodes.state[parent]
+    inodes.links[ino] = 0
     ck.order.append(d)
     if inodes.state[ino] == DIR:
         inodes.links[ino] = di.di_nlink

@@ -44,6 +44,7 @@ class Check:
     Attributes:
         walk: reads pointers; `codec` reads inodes, and `flat` does so without naming their fields.
         map: frags in use.
+        inited: by group, how many inodes of its table were looked at.
         inodes: what is known of each inode.
         dirs: by inode number.
         order: the directories in the order in which they are read.
@@ -76,6 +77,7 @@ class Check:
         self._told = told
         self.phase = "0"
         self.map = BlockMap(fs.fs_size)
+        self.inited: dict[int, int] = {}
         self.inodes = InodeTable(fs.maxino)
         self.dirs: dict[int, Directory] = {}
         self.order: list[Directory] = []

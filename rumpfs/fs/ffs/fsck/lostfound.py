@@ -123,9 +123,10 @@ def reconnect(ck: Check, finding: Finding, ino: int, parent: int, name: bytes = 
     links = ck.inodes.links
     if not ck.question(finding, "RECONNECT"):
         return False
-    if parent > 0:
-        links[parent] += 1
-        ck.dirs[ino].counted = 0
+    d = ck.dirs.get(ino)
+    if d is not None and d.counted:
+        links[d.counted] += 1
+        d.counted = 0
     if not _find_lost_found(ck):
         return False
     digits = len(str(ck.fs.maxino))

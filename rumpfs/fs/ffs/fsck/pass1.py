@@ -46,7 +46,7 @@ def pass1(ck: Check) -> None:
     empty = _EmptyInode(ck)
     for cg in range(fs.fs_ncg):
         ck.progress("1", cg, fs.fs_ncg)
-        inited = _initialised(ck, cg)
+        inited = ck.inited[cg] = _initialised(ck, cg)
         for ino, data in _tables(ck, cg, inited):
             for index, flat in enumerate(ck.flat(data)):
                 if flat[0] & IFMT:

@@ -63,6 +63,8 @@ def rebuild(ck: Check, cgx: int, found: Any) -> Group:
     used, ndir = _inodes(ck, cgx)
     nifree = fs.fs_ipg - used.bit_count()
     cs = Csum(ndir, nbfree, nifree, nffree)
+    if found.cg_magic != CG_MAGIC:
+        found = found._replace(cg_initediblk=ck.inited[cgx])
     row = _header(fs, cgx, found, frags, cs, frsum)
     data = bytearray(fs.fs_cgsize)
     data[: CG.size] = CG.codec(fs.order).pack(row)
