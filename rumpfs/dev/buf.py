@@ -65,6 +65,7 @@ class BufCache:
         synchronous: what is written now is on the host's disk before anything else is done.
         unsettled: something was written since the last barrier.
         barriers: how many barriers there were.
+        unread: something could not be read; whoever wanted it may have left a change half done.
         logged: `bwrite` is `bdwrite`; a log has to take down what is written before.
         delayed: bytes that wait to be written.
     """
@@ -86,6 +87,7 @@ class BufCache:
         "logged",
         "ordered",
         "synchronous",
+        "unread",
         "unsettled",
     )
 
@@ -99,7 +101,7 @@ class BufCache:
     ) -> None:
         self.attach(window)
         self.ordered = True
-        self.synchronous = self.logged = self.unsettled = False
+        self.synchronous = self.logged = self.unsettled = self.unread = False
         self.barriers = 0
         self._memory = memory
         self._failed = failed
@@ -134,9 +136,9 @@ class BufCache:
         else:
             bp = self._delayed.get(address)
         if bp is None:
-            bp = Buf(address, bytearray(self._pread(nbytes, address)))
+            bp = Buf(address, bytearray(self._read(nbytes, address)))
         elif len(bp.data) < nbytes:
-            bp.data += self._pread(nbytes - len(bp.data), address + len(bp.data))
+            bp.data += self._read(nbytes - len(bp.data), address + len(bp.data))
         self._enter(bp)
         return bp
 
@@ -157,7 +159,7 @@ class BufCache:
         Args:
             address: of a block, or in one.
         """
-        data = self._pread(nbytes, address)
+        data = self._read(nbytes, address)
         if not self._delayed:
             return data
         start, end = address - address % self._largest, address + len(data)
@@ -274,6 +276,13 @@ class BufCache:
         while freed < nbytes and self._bufs:
             freed += self._credit(self._bufs.popitem(last=False)[1])
         return freed
+
+    def _read(self, nbytes: int, address: int) -> bytes:
+        try:
+            return self._pread(nbytes, address)
+        except VfsError:
+            self.unread = True
+            raise
 
     def _write(self, bp: Buf, start: int, stop: int) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Final
 from rumpfs.base.errors import Corrupt
 from rumpfs.ondisk.overlay import (
     BLOCK_SHIFT,
+    EMPTY_LEAF,
     LEAF_BLOCKS,
     LEAF_SIZE,
     MAPS,
@@ -191,17 +192,16 @@ def _filled(fd: int, place: int, leaves: int) -> Iterator[int]:
     at = place
     while at < end:
         try:
-            at = max(place, os.lseek(fd, at, os.SEEK_DATA))
+            at = os.lseek(fd, at, os.SEEK_DATA)
+            stop = min(os.lseek(fd, at, os.SEEK_HOLE), end)
         except OSError:  # ENXIO: there is nothing more
             return
         at -= (at - place) % LEAF_SIZE
-        if at >= end:
-            return
-        data = os.pread(fd, min(_PIECE, end - at), at)
-        if not data:
-            return
-        first = (at - place) // LEAF_SIZE
-        for number in range(-(-len(data) // LEAF_SIZE)):
-            if any(data[number * LEAF_SIZE : (number + 1) * LEAF_SIZE]):
-                yield first + number
-        at += len(data) - len(data) % LEAF_SIZE or len(data)
+        while at < stop:
+            data = os.pread(fd, min(_PIECE, stop - at), at)
+            if not data:
+                return
+            for start in range(0, len(data), LEAF_SIZE):
+                if data[start : start + LEAF_SIZE] != EMPTY_LEAF:
+                    yield (at + start - place) // LEAF_SIZE
+            at += -(-len(data) // LEAF_SIZE) * LEAF_SIZE

@@ -52,6 +52,8 @@ SLOT_SIZE: Final = 4096
 MAPS: Final = 2 * SLOT_SIZE
 LEAF_SIZE: Final = 512
 _LEAF_BYTES: Final = LEAF_SIZE - 4
+#: what a hole reads as
+EMPTY_LEAF: Final = bytes(LEAF_SIZE)
 #: blocks of a leaf
 LEAF_BLOCKS: Final = _LEAF_BYTES * 8
 _ALIGN: Final = 65536
@@ -191,7 +193,7 @@ def encode_leaf(bits: int, ident: bytes, index: int) -> bytes:
 
 def decode_leaf(data: bytes, ident: bytes, index: int) -> int | None:
     """Return the bits of a leaf; None when it is damaged."""
-    if not any(data):
+    if data == EMPTY_LEAF:
         return 0
     bits = data[:_LEAF_BYTES]
     if len(data) != LEAF_SIZE or zlib.crc32(bits, _seed(ident, index)) != int.from_bytes(data[-4:], "little"):

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.fuse.mounts import clear, is_mounted, mounted, why_not
+from tests.fuse.mounts import BIN, clear, is_mounted, why_not
 
 HERE = Path(__file__).parent
 ROUNDS = 9
@@ -220,15 +220,16 @@ def prepare(stack: ExitStack, directory: Path, client: Timer, files: int) -> lis
             mount(path, cached)
         return System(name, *paths)
 
-    def nothing(*program: str) -> Callable[[Path, bool], object]:
-        return lambda path, cached: stack.enter_context(
-            _served([*program, str(path), *map(str, (HOUR, DIRECTORIES, files, SIZE) if cached
-                                               else (0, 1, FEW, SIZE))], path)
-        )  # fmt: skip
+    def served(path: Path, *program: str) -> None:
+        # In the foreground: the host's scheduler treats daemons differently (sched(7), autogroup).
+        stack.enter_context(_served([*program], path))
+
+    def nothing(*program: str) -> Callable[[Path, bool], None]:
+        given = {True: (HOUR, DIRECTORIES, files, SIZE), False: (0, 1, FEW, SIZE)}
+        return lambda path, cached: served(path, *program, str(path), *map(str, given[cached]))
 
     def tmpfs(path: Path, cached: bool) -> None:
-        options = () if cached else ("-o", UNCACHED)
-        stack.enter_context(mounted("rump_tmpfs", *options, "tmpfs", mountpoint=path))
+        served(path, str(BIN / "rump_tmpfs"), "-f", "-o", "rw" if cached else UNCACHED, "tmpfs", str(path))
         if cached:
             _fill(client, path, files)
         else:
@@ -237,8 +238,8 @@ def prepare(stack: ExitStack, directory: Path, client: Timer, files: int) -> lis
 
     def ffs(path: Path, cached: bool) -> None:
         image = _makefs(directory / f"{path.name}.img", native if cached else small)
-        options = "rw" if cached else f"rw,{UNCACHED}"
-        stack.enter_context(mounted("rump_ffs", "-o", options, str(image), mountpoint=path))
+        options = "rw,log" if cached else f"rw,log,{UNCACHED}"
+        served(path, str(BIN / "rump_ffs"), "-f", "-o", options, str(image), str(path))
 
     systems = [
         both("C", nothing(str(directory / "nothing"))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import struct
 import subprocess
 from pathlib import Path
@@ -12,20 +11,21 @@ from typing import Any
 import pytest
 
 from rumpfs.ondisk.disklabel import Dialect, Disklabel, decode_disklabel, dkcksum, encode_label
+from tests.cli.inside import Inside
 from tests.cli.verbs import BIN, Shell
 from tests.images_util import manifest, netbsd_image, pattern, scratch_copy
-from tests.ondisk.labels import label as raw_label
+from tests.ondisk.labels import openbsd_label
 
 MIB = 1 << 20
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Shell:
+def disk(tmp_path: Path) -> Inside:
     """A shell in a directory with a disk of 64 MiB, full of noise in its first MiB."""
     with (tmp_path / "disk.img").open("wb") as stream:
         stream.write(pattern("disk", MIB))
         stream.truncate(64 * MIB)
-    return Shell(None, tmp_path)
+    return Inside(tmp_path)
 
 
 def _partitions(shell: Shell, *words: str) -> dict[str, tuple[Any, ...]]:
@@ -38,7 +38,7 @@ def _partitions(shell: Shell, *words: str) -> dict[str, tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", ["disklabel-le", "mbr-disklabel"])
 def test_a_label_is_shown_as_disklabel_shows_it(tmp_path: Path, name: str) -> None:
-    shell = Shell(None, tmp_path)
+    shell = Inside(tmp_path)
     shown = shell.ok("label", str(netbsd_image(name))).lines[2:]
     expected = [
         line.rstrip() for line in manifest(name)["label_text"] if not line.startswith("#") and line.strip()
@@ -48,7 +48,7 @@ def test_a_label_is_shown_as_disklabel_shows_it(tmp_path: Path, name: str) -> No
 
 
 def test_what_is_shown_makes_the_label_again(tmp_path: Path) -> None:
-    shell = Shell(None, tmp_path)
+    shell = Inside(tmp_path)
     image = scratch_copy(netbsd_image("mbr-disklabel"), tmp_path)
     before = image.read_bytes()
     (tmp_path / "proto").write_bytes(shell.ok("label", image.name).out)
@@ -164,7 +164,7 @@ def test_copies_are_kept_in_step(disk: Shell) -> None:
     with image.open("r+b") as stream:
         stream.seek(512)
         stream.write(data)
-    disk.ok("label", "--set", "e=50000,1000,swap", "disk.img")
+    disk.ok("label", "--set", "a=,40000", "--set", "e=50000,1000,swap", "disk.img")
     after = image.read_bytes()
     assert after[512:788] == after[2049 * 512 : 2049 * 512 + 276] != data
 
@@ -175,7 +175,7 @@ def test_alphas_boot_block_keeps_its_checksum(disk: Shell) -> None:
     with image.open("r+b") as stream:
         words = struct.unpack("<63Q", stream.read(504))
         stream.write(struct.pack("<Q", sum(words) & (1 << 64) - 1))
-    disk.ok("label", "--set", "b=100,50,swap", "disk.img")
+    disk.ok("label", "--set", "a=200,100", "--set", "b=100,50,swap", "disk.img")
     *words, total = struct.unpack("<64Q", image.read_bytes()[:512])
     assert total == sum(words) & (1 << 64) - 1
 
@@ -223,7 +223,7 @@ def test_overlaps_are_told_and_allowed(disk: Shell) -> None:
             1,
             "partition a ends at sector 1843264, the disk has 131072",
         ),
-        (["-w", "--set", "a=200m", "disk.img"], 2, "nothing is left"),
+        (["-w", "--set", "a=200m", "disk.img"], 1, "nothing is left"),
         (["-w", "--set", "a=1x", "disk.img"], 2, "illegal number"),
         (["-w", "--set", "a=100b,3w", "disk.img"], 2, "no whole number of sectors"),
         (["-w", "--set", "ab=1", "disk.img"], 2, "is no partition"),
@@ -281,22 +281,24 @@ def test_a_prototype_from_standard_input(disk: Shell) -> None:
 
 def test_openbsds_long_form_is_kept(disk: Shell) -> None:
     """Version 1 keeps the high halves of sizes beside the types, and fragments as a code."""
-    data = bytearray(raw_label("<", {"a": (64, 1000, 7)}, count=16, sectors=131072))
-    struct.pack_into("<H", data, 114, 1)
-    struct.pack_into("<IIHHBBH", data, 148, 1000, 64, 0, 0, 7, 2 << 3 | 4, 16)
-    struct.pack_into("<H", data, 136, 0)
-    struct.pack_into("<H", data, 136, dkcksum(bytes(data)))
-    label: Disklabel = decode_disklabel(bytes(data), 0, "x")
+    data = openbsd_label("<", {"a": (64, 1000), "i": (1 << 33, 1 << 34)}, sectors=131072)
+    label: Disklabel = decode_disklabel(data, 0, "x")
     assert (label.dialect, label.partitions[0].p_fsize, label.partitions[0].p_frag) == (
         Dialect.OPENBSD,
-        2048,
+        4096,
         8,
     )
-    assert encode_label(label) == bytes(data)
+    assert encode_label(label) == data
     with (disk.cwd / "disk.img").open("r+b") as stream:
         stream.seek(512)
         stream.write(data)
-    disk.ok("label", "--set", "a=,2000", "disk.img")
+    disk.ok("label", "--delete", "i", "--set", "a=,2000", "disk.img")
     after = (disk.cwd / "disk.img").read_bytes()[512 : 512 + len(data)]
-    assert struct.unpack_from("<IIHHBBH", after, 148) == (2000, 64, 0, 0, 7, 2 << 3 | 4, 16)
-    assert os.path.getsize(disk.cwd / "disk.img") == 64 * MIB
+    assert struct.unpack_from("<IIHHBBH", after, 148) == (
+        2000,
+        64,
+        0,
+        0,
+        *struct.unpack_from("<BBH", data, 160),
+    )
+    assert dkcksum(after) == 0

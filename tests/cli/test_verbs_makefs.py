@@ -21,6 +21,7 @@ from rumpfs.abi.stat import makedev
 from rumpfs.dev.hostfile import HostFile
 from rumpfs.fs.ffs.fsck.finding import yes
 from rumpfs.vfs.vnode import VBLK, VCHR, VFIFO
+from tests.cli.inside import Inside
 from tests.cli.verbs import BIN, Shell
 from tests.fs.ffs.checker import Checker
 from tests.fs.ffs.fscking import fsck
@@ -44,13 +45,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def alone(tmp_path: Path) -> Shell:
     """A shell without a server."""
-    return Shell(None, tmp_path)
+    return Inside(tmp_path)
 
 
 @pytest.fixture
 def again(tmp_path: Path) -> Shell:
     """A shell in which images are made again."""
-    shell = Shell(None, tmp_path)
+    shell = Inside(tmp_path)
     shell.environ["SOURCE_DATE_EPOCH"] = str(EPOCH)
     return shell
 
@@ -588,8 +589,9 @@ def test_a_disklabel_around_it(alone: Shell, tree: Path) -> None:
     alone.ok("fsck", "-nf", "disk.img:a")
 
 
-def test_an_image_in_use_is_left_alone(alone: Shell, tree: Path) -> None:
-    image = alone.cwd / "disk.img"
+def test_an_image_in_use_is_left_alone(tree: Path, tmp_path: Path) -> None:
+    alone = Shell(None, tmp_path)  # in another process: this one has the lock
+    image = tmp_path / "disk.img"
     image.write_bytes(b"precious")
     holder = HostFile.open(str(image))
     try:

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rumpfs.abi.extattr import EXTATTR_CMD_START
-from rumpfs.ondisk.ufs.fs import FS_UFS2EA_MAGIC
 from rumpfs.abi.mount import MNT_LOG, MNT_RDONLY
+from rumpfs.ondisk.ufs.fs import FS_UFS2EA_MAGIC
 from tests.calls import Calls
 from tests.conformance.system import DISK_SIZE, System
 from tests.fs.ffs.checker import complaints
-from tests.fs.ffs.editor import Editor
 from tests.fs.ffs.editor import Editor
 from tests.images_util import makefs
 

@@ -49,7 +49,7 @@ def work(mnt: Path, operations: int, chance: random.Random) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tmpfs", "ffs2-le"])
 def test_memory_stays_flat(tmp_path: Path, kind: str) -> None:
-    volume = tmpfs_volume("kernel", tmp_path) if kind == "tmpfs" else ffs_volume(kind, tmp_path)
+    volume = tmpfs_volume("kernel", tmp_path) if kind == "tmpfs" else ffs_volume(kind, tmp_path, "log")
     chance = random.Random(1)
     with volume as mnt:
         found = subprocess.run(["pgrep", "-f", f"rump_.* {mnt}$"], capture_output=True, text=True, check=True)

@@ -22,8 +22,10 @@ from tests.fuse.gate import gate
 from tests.fuse.mounts import TIMEOUT, clear, command, is_mounted, mounted
 from tests.serving import Served, serving
 
+#: In a server everybody is root; on the host its files then have to be shown as our own.
+OWN = "" if os.geteuid() == 0 else f",uid={os.geteuid()},gid={os.getegid()}"
 #: the host asks about everything each time
-AT_ONCE = ("-o", "attr_timeout=0,entry_timeout=0")
+AT_ONCE = ("-o", f"attr_timeout=0,entry_timeout=0{OWN}")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,7 @@ def failure(action: Callable[[], object]) -> int | None:
 def test_a_url_is_what_is_mounted(server: Served, client: Client, mountpoint: Path) -> None:
     client.mkdir("/t/home")
     write(client, "/t/home/f", b"here")
+    client.chmod("/t/home/f", 0o666)
     with mounted("rumpfs mount", f"{server.url}:/t/home", mountpoint=mountpoint) as mnt:
         line = next(line for line in Path("/proc/mounts").read_text().splitlines() if f" {mnt} " in line)
         source, _, fstype, options, *_ = line.split()
@@ -96,6 +99,7 @@ def test_a_url_is_what_is_mounted(server: Served, client: Client, mountpoint: Pa
     assert read(client, "/t/home/f") == b"there"
 
 
+@pytest.mark.root
 def test_reading_only(server: Served, client: Client, mountpoint: Path) -> None:
     with mounted(
         "rumpfs mount", "-o", "ro,umask=027,uid=12", f"{server.url}:/t", mountpoint=mountpoint
@@ -190,6 +194,7 @@ def test_a_directory_that_moves_stays_itself(client: Client, mnt: Path) -> None:
         os.close(here)
 
 
+@pytest.mark.root
 def test_what_is_found_no_more_is_not_taken_for_what_has_its_name(
     server: Served, client: Client, mountpoint: Path
 ) -> None:

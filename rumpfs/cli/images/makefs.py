@@ -88,6 +88,7 @@ def run(tool: Tool, args: Namespace) -> None:
         raise Failure(f"{where}: {error.strerror or error}") from error
     finally:
         progress.end()
+        gc.enable()
     tool.write(json_text(_document(args.image, *made)) if args.json else describe(args.image, made[0]))
 
 

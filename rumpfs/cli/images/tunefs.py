@@ -55,8 +55,8 @@ def _wanted(args: Namespace) -> dict[str, int | bytes]:
     """Return field -> value of what is to be changed."""
     if args.quota is not None:
         raise Failure(
-            f"-q {args.quota}: quotas inside the file system (quota2) are not made here, since a mount for writing "
-            "would have to keep them; files quota.user and quota.group in its root are read by rumpfs quota",
+            f"-q {args.quota}: quotas inside the file system (quota2) are not made here, since a mount for "
+            "writing would have to keep them; rumpfs quota reads quota.user and quota.group in its root",
             USAGE,
         )
     wanted: dict[str, Any] = {

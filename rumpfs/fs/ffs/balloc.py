@@ -19,6 +19,7 @@ from rumpfs.ondisk.ufs.fs import NDADDR, NIADDR
 
 if TYPE_CHECKING:
     from rumpfs.fs.ffs.readwrite import DataInode
+    from rumpfs.ondisk.ufs.dinode import Dinode
     from rumpfs.vfs.cred import Cred
 
 #: di_blocks counts units of this many bytes (DEV_BSIZE).
@@ -68,6 +69,7 @@ class Balloc:
         self._moved: list[tuple[int, int]] = []  # (frag, frags) to be given back
         self._copies: list[tuple[int, int, int]] = []  # (from, to, frags)
         self._tables: dict[int, _Table] = {}
+        self._before: Dinode | None = None  # the inode, when it has got what was allocated
         self._last = 0  # the frag of the block allocated last
         self.fresh: list[tuple[int, int]] = []
 
@@ -90,6 +92,7 @@ class Balloc:
                 lbn += self._direct(lbn, nbytes, max(1, whole))
             if lbn < stop:
                 self._indirect(lbn, stop)
+            self._copy()
         except DiskError as error:
             self.undo()
             raise self._ip.v_mount.damaged(error) from error
@@ -234,11 +237,17 @@ class Balloc:
 
     # --- the end --------------------------------------------------------------------------------
 
+    def _copy(self) -> None:
+        """Copy the fragments that move to their new places. Errors: EIO."""
+        mp, shift = self._ip.v_mount, self._fs.fs_fshift
+        for source, target, count in self._copies:
+            mp.pwrite(mp.um_bufs.pread(count << shift, source << shift), target << shift)
+
     def enter(self, newsize: int) -> None:
-        """Let the inode in memory have what was allocated, and its new length; copy what has moved."""
+        """Let the inode in memory have what was allocated, and its new length."""
         ip, fs = self._ip, self._fs
         taken = sum(count for _, count in self._taken) - sum(count for _, count in self._moved)
-        dinode = ip.dinode
+        dinode = self._before = ip.dinode
         a, b, c = self._ib
         ip.dinode = dinode._replace(
             di_size=newsize,
@@ -247,9 +256,6 @@ class Balloc:
             di_ib=(a, b, c),
         )
         ip.remap(newsize)
-        mp = ip.v_mount
-        for source, target, count in self._copies:
-            mp.pwrite(mp.um_bufs.pread(count << fs.fs_fshift, source << fs.fs_fshift), target << fs.fs_fshift)
 
     def commit(self) -> None:
         """Write the pointers; the content is on the disk."""
@@ -272,7 +278,10 @@ class Balloc:
             self._alloc.free(frag, count)
 
     def undo(self) -> None:
-        """Give back everything, as if nothing had happened."""
+        """Give back everything that is not committed, as if nothing had happened."""
+        if self._before is not None:
+            self._ip.dinode = self._before
+            self._ip.remap(self._before.di_size)
         for frag, table in self._tables.items():
             if table.new:
                 self._bmap.forget(frag)

@@ -271,7 +271,12 @@ class FfsDir(DataInode):
                 raise VfsError(errno.EFBIG)
             balloc = extend(self, start, start + fs.dirblksiz, start + fs.dirblksiz, cred)
             number = start // fs.dirblksiz
-        bp, offset = self._chunk(number)
+        try:
+            bp, offset = self._chunk(number)
+        except VfsError:
+            if balloc is not None:
+                balloc.undo()
+            raise
         if balloc is None:
             chunk[:] = bp.data[offset : offset + fs.dirblksiz]
         where = f"{fs.where}: directory inode {self.i_number}"

@@ -1,8 +1,8 @@
 """Making a file system larger (growfs(8), NetBSD resize_ffs(8)).
 
 Groups are added, and the last one becomes as large as it can be. What lies behind the old end is written
-first, so that a cut leaves what was there; then the file system is marked as not clean, what it has is changed,
-and the superblock comes last. A cut in between is repaired by fsck -p, to the old or to the new size.
+first, so that a cut leaves what was there; then the file system is marked as not clean, what it has is
+changed, and the superblock comes last. A cut in between is repaired by fsck -p, to the old or the new size.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -330,8 +331,15 @@ class Inode(Vnode):
         return self.v_mount.um_extattr.names(self, attrnamespace, cred)
 
     def setextattr(self, attrnamespace: int, name: bytes, length: int, cred: Cred) -> Callable[[bytes], None]:
-        return self.v_mount.um_extattr.set(self, attrnamespace, name, length, cred)
+        store = self.v_mount.um_extattr.set(self, attrnamespace, name, length, cred)
+        return functools.partial(self._store, store)
 
+    @operation
+    def _store(self, store: Callable[[bytes], None], value: bytes) -> None:
+        """Store the value of an extended attribute."""
+        store(value)
+
+    @operation
     def deleteextattr(self, attrnamespace: int, name: bytes, cred: Cred) -> None:
         self.v_mount.um_extattr.delete(self, attrnamespace, name, cred)
 

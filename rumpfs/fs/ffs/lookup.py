@@ -276,8 +276,9 @@ class Dirhash:
         fs = dp.v_mount.um_fs
         size = fs.dirblksiz
         where = f"{fs.where}: directory inode {dp.i_number}"
+        damage = DirDamage(dp.v_mount)
         try:
-            for offset, data in read_pieces(dp, 0, dp.i_size, DirDamage(dp.v_mount)):
+            for offset, data in read_pieces(dp, 0, dp.i_size, damage):
                 for entry in parse_dir(data, fs.order, False, size, fs.maxino, where, offset):
                     self._where.setdefault(entry[3], entry[0] // size)
                 for start in range(0, len(data), size):
@@ -286,6 +287,9 @@ class Dirhash:
         except (DiskError, GiveUp) as error:
             self._slack.clear()
             raise VfsError(errno.EIO, str(error)) from error
+        if damage.count:
+            self._slack.clear()
+            raise VfsError(errno.EIO, "a part of the directory cannot be read")
 
 
 @functools.cache

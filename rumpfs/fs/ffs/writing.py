@@ -243,7 +243,7 @@ class Writing(Mount):
         self.um_relatime = bool(flags & MNT_RELATIME)
 
     def stop_writing(self) -> None:
-        """Write everything, and say on the disk that the file system is clean, if it was.
+        """Write everything, and say on the disk that the file system is clean, if it was and still is.
 
         Errors: EIO, also when something could not be written earlier.
         """
@@ -255,6 +255,9 @@ class Writing(Mount):
         for ip in list(self.um_orphans.values()):
             ip.inactive()
         self.sync()
+        if self.um_bufs.unread and self._was_clean:
+            self._was_clean = False
+            logger.warning("%s: the host could not read what was to be changed; run fsck_ffs on it", fs.where)
         if self._was_clean:
             fs.mark_clean()
         if self.um_log is not None:

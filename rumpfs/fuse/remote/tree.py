@@ -10,13 +10,9 @@ had, and then compared: when another file has the name the answer is ESTALE, and
 
 from __future__ import annotations
 
-import functools
-import logging
 import struct
 import threading
-import time
-from collections.abc import Callable
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.extattr import EXTATTR_NAMESPACE_USER
@@ -47,9 +43,10 @@ from rumpfs.abi.stat import (
 from rumpfs.base.clock import Timespec
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
-from rumpfs.client.errors import ConnectionLost, RumpError
+from rumpfs.client.errors import RumpError
 from rumpfs.client.records import dirents, extattr_names, statvfs_result
-from rumpfs.fuse.remote.descriptors import IDLE, Descriptor
+from rumpfs.fuse.remote.connection import Connection, remote
+from rumpfs.fuse.remote.descriptors import Descriptor
 from rumpfs.fuse.remote.rnode import Rnode, Rnodes, Stale
 from rumpfs.fuse.remote.session import DIRECTORY, Session
 from rumpfs.fuse.tree import ROOT_NUMBER, Entry, Numbers, Tree
@@ -57,12 +54,6 @@ from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.mount import StatVfs
 from rumpfs.vfs.vnode import SetAttr
 
-log = logging.getLogger(__name__)
-
-#: seconds between attempts to reach a server that is gone
-RETRY: Final = 0.25
-#: how often a request is tried again when files move, or the server comes back, in the middle of it
-_TRIES: Final = 3
 #: bytes of a directory asked for at once: NetBSD gives no more
 _GETDENTS: Final = 65536
 #: longest value of an extended attribute that the host takes (XATTR_SIZE_MAX)
@@ -71,9 +62,6 @@ _UNCHANGED: Final = 0xFFFFFFFF  # chown(2): -1
 _SEEK_SET: Final = 0
 _SEEK_CUR: Final = 1
 _times = struct.Struct("<qqqq").pack
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 class Handle:
@@ -95,45 +83,7 @@ class Handle:
         self.lock = threading.Lock()
 
 
-def remote(
-    again: bool,
-) -> Callable[
-    [Callable[Concatenate[RemoteTree, Session, _P], _R]], Callable[Concatenate[RemoteTree, _P], _R]
-]:
-    """Make a method of a function that works on a connection: with the one there is, and errors as a tree's.
-
-    Args:
-        again: it may be done once more when the connection ends in the middle of it.
-    """
-
-    def wrap(
-        body: Callable[Concatenate[RemoteTree, Session, _P], _R],
-    ) -> Callable[Concatenate[RemoteTree, _P], _R]:
-        @functools.wraps(body)
-        def method(self: RemoteTree, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-            tries = _TRIES
-            while True:
-                tries -= 1
-                moves = self.moves
-                session = self.session()
-                try:
-                    return body(self, session, *args, **kwargs)
-                except Stale:
-                    if not (self.moved_since(moves) and tries):
-                        raise VfsError(errno.ESTALE) from None
-                except ConnectionLost as error:
-                    self.lost(session, error)
-                    if not (again and tries):
-                        raise VfsError(errno.EIO, str(error)) from None
-                except RumpError as error:
-                    raise VfsError(error.netbsd_errno) from None
-
-        return method
-
-    return wrap
-
-
-class RemoteTree(Tree[Rnode, Handle]):
+class RemoteTree(Connection, Tree[Rnode, Handle]):
     """The files of a server from a directory on, with what is mounted there below.
 
     When the server goes, requests fail with EIO; one comes to it when it is there again. What was open for
@@ -144,9 +94,6 @@ class RemoteTree(Tree[Rnode, Handle]):
         url: of the server.
         path: of the directory.
 
-    Attributes:
-        moves: how many files have been renamed.
-
     Errors:
         OSError: the server cannot be reached, or has no such directory.
     """
@@ -154,78 +101,10 @@ class RemoteTree(Tree[Rnode, Handle]):
     waits = True
 
     def __init__(self, url: str, path: bytes = b"/") -> None:
-        self._url = url
-        self._path = path
+        super().__init__(url, path)
         self._rnodes = Rnodes()
         self._numbers = Numbers()
         self._here = threading.local()  # what a thread has just seen
-        self.moves = 0
-        self._moving = threading.Lock()  # held while a file is renamed
-        self._connecting = threading.Lock()
-        self._session: Session | None = Session(url, path)
-        self._not_before = 0.0  # when the server is tried again
-        self._over = threading.Event()
-        self.root = Rnode(self._session.root_status)
-        self._session.enter(self.root)
-        threading.Thread(target=self._tidy, name="fuse-idle", daemon=True).start()
-
-    def release(self) -> None:
-        """Close the connection."""
-        self._over.set()
-        self.interrupt()
-
-    def interrupt(self) -> None:
-        """Let requests fail that wait for the server, and those that come."""
-        self._not_before = float("inf")
-        session = self._session
-        if session is not None:
-            session.client.close()
-
-    def _tidy(self) -> None:
-        while not self._over.wait(IDLE):
-            session = self._session
-            if session is not None:
-                session.descriptors.shed(IDLE)
-
-    # --- the connection ---------------------------------------------------------------------------
-
-    def session(self) -> Session:
-        """Return the connection, a new one when it has ended. Errors: VfsError: EIO: there is no server."""
-        session = self._session
-        if session is not None and not session.lost:
-            return session
-        with self._connecting:
-            session = self._session
-            if session is not None and not session.lost:
-                return session
-            if time.monotonic() < self._not_before:
-                raise VfsError(errno.EIO)
-            try:
-                session = Session(self._url, self._path)
-            except OSError as error:
-                log.debug("%s: %s", self._url, error.strerror)
-                self._not_before = max(self._not_before, time.monotonic() + RETRY)
-                raise VfsError(errno.EIO) from None
-            log.warning("%s: connected again", self._url)
-            session.enter(self.root)
-            former, self._session = self._session, session
-        if former is not None:
-            former.client.close()
-        return session
-
-    def lost(self, session: Session, error: ConnectionLost) -> None:
-        """A connection has ended."""
-        with self._connecting:
-            if self._session is session:
-                self._session = None
-                if not self._over.is_set():
-                    log.warning("%s; each request tries to reach the server again", error.strerror)
-        session.client.close()
-
-    def moved_since(self, moves: int) -> bool:
-        """Whether a file has been renamed since there were so many `moves`; waits for one that is."""
-        with self._moving:
-            return self.moves != moves
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -400,7 +279,7 @@ class RemoteTree(Tree[Rnode, Handle]):
     def rename(
         self, s: Session, directory: Rnode, name: bytes, to_directory: Rnode, to_name: bytes, cred: Cred
     ) -> None:
-        with self._moving:
+        with self.moving:
             file = self._lookup(s, directory, name)
             with s.directory(directory) as at, s.directory(to_directory) as to:
                 s.sys.renameat(at, name, to, to_name)

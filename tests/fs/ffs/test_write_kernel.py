@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from rumpfs.abi.fcntl import F_CLOSEM, O_CREAT, O_RDWR
-from rumpfs.abi.mount import MNT_FORCE, MNT_RDONLY, MNT_UPDATE, UFS_ARGS
+from rumpfs.abi.mount import MNT_FORCE, MNT_LOG, MNT_RDONLY, MNT_UPDATE, UFS_ARGS
 from rumpfs.client import Client
 from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.window import Window
@@ -106,8 +106,8 @@ def test_fsync_brings_a_file_to_the_image(p: Process, image: Path) -> None:
     p.call("unmount", b"/mnt", 0)
 
 
-@pytest.fixture
-def remote(image: Path, tmp_path: Path) -> Iterator[Callable[[], Remote]]:
+@pytest.fixture(params=[0, MNT_LOG], ids=["plain", "log"])
+def remote(image: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[], Remote]]:
     """A function that returns a Remote on an empty directory of an FFS."""
     with (
         serving(tmp_path, "-d", f"key=/dk,hostpath={image},size=host") as served,
@@ -115,7 +115,7 @@ def remote(image: Path, tmp_path: Path) -> Iterator[Callable[[], Remote]]:
         Client(served.url) as client,
     ):
         root.mkdir("/t")
-        root.mount("ffs", "/dk", "/t")
+        root.mount("ffs", "/dk", "/t", request.param)
         client.sys.umask(0)
         numbers = count()
 

@@ -49,34 +49,24 @@ def _allocate_inode(ck: Check, wanted: int) -> int:
     if wanted:
         return wanted if state[wanted] == FREE else 0
     ino = state.find(FREE, ROOTINO)
-    while ino >= 0 and ck.fs.ufs2 and ino % ipg >= _initialised(ck, ino // ipg):
+    while ino >= 0 and ino % ipg >= ck.inited[ino // ipg]:
         ino = state.find(FREE, (ino // ipg + 1) * ipg)
     return ino if ino >= 0 else _initialise(ck)
-
-
-def _initialised(ck: Check, cg: int) -> int:
-    """Return how many of a group's inodes mean something; 0 when the group is damaged."""
-    fs = ck.fs
-    data = ck.disk.read(CG.size, fs.cgtod(cg) * fs.fs_fsize)
-    if len(data) < CG.size:
-        return 0
-    row = CG.codec(fs.order).unpack(data)
-    return int(row.cg_initediblk) if row.cg_magic == CG_MAGIC and 0 <= row.cg_initediblk <= fs.fs_ipg else 0
 
 
 def _initialise(ck: Check) -> int:
     """Initialise another block of inodes in some group; return the first of them, or 0 when there is none."""
     fs = ck.fs
-    for cg in range(fs.fs_ncg):
-        count = _initialised(ck, cg)
-        if 0 < count < fs.fs_ipg:
+    codec = CG.codec(fs.order)
+    for cg, count in ck.inited.items():
+        if count < fs.fs_ipg:
             ino = cg * fs.fs_ipg + count
             ck.disk.write(bytes(fs.fs_bsize), fs.ino_to_fsba(ino) * fs.fs_fsize)
+            ck.inited[cg] = min(count + fs.fs_inopb, fs.fs_ipg)
             address = fs.cgtod(cg) * fs.fs_fsize
-            codec = CG.codec(fs.order)
-            row = codec.unpack(ck.disk.read(CG.size, address))
-            more = min(count + fs.fs_inopb, fs.fs_ipg)
-            ck.disk.write(codec.pack(row._replace(cg_initediblk=more)), address)
+            row = codec.unpack(ck.disk.read(CG.size, address).ljust(CG.size, b"\0"))
+            if row.cg_magic == CG_MAGIC:
+                ck.disk.write(codec.pack(row._replace(cg_initediblk=ck.inited[cg])), address)
             return ino
     return 0
 

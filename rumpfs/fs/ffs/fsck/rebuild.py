@@ -63,9 +63,9 @@ def rebuild(ck: Check, cgx: int, found: Any) -> Group:
     used, ndir = _inodes(ck, cgx)
     nifree = fs.fs_ipg - used.bit_count()
     cs = Csum(ndir, nbfree, nifree, nffree)
-    if found.cg_magic != CG_MAGIC:
-        found = found._replace(cg_initediblk=ck.inited[cgx])
     row = _header(fs, cgx, found, frags, cs, frsum)
+    if fs.ufs2:
+        row = row._replace(cg_niblk=fs.fs_ipg, cg_initediblk=ck.inited[cgx])
     data = bytearray(fs.fs_cgsize)
     data[: CG.size] = CG.codec(fs.order).pack(row)
     _place(data, row.cg_iusedoff, used.to_bytes(-(-fs.fs_ipg // 8), "little"))
@@ -112,11 +112,7 @@ def _header(fs: Superblock, cgx: int, found: Any, frags: int, cs: Csum, frsum: l
         values[name] = at if 0 <= at < end else 0
     if fs.fs_contigsumsize > 0:
         values["cg_nclusterblks"] = frags // fs.fs_frag
-    if fs.ufs2:
-        inited = found.cg_initediblk
-        values["cg_niblk"] = fs.fs_ipg
-        values["cg_initediblk"] = inited if 0 <= inited <= fs.fs_ipg else fs.fs_ipg
-    else:
+    if not fs.ufs2:
         values["cg_old_niblk"] = fs.fs_ipg & 0x7FFF
         values["cg_old_ncyl"] = _cylinders(fs, cgx, frags)
     return CG.row(**values)
