@@ -1,7 +1,7 @@
 """Addresses of images: `IMAGE[:PART][@OFFSET]`.
 
-PART is a letter of a disklabel (``a``), the number of a partition (``2``) or both (``s2a``), OFFSET the byte at
-which the disk begins (``1m``).
+PART is a letter of a disklabel (``a``), the number of a partition (``2``) or both (``s2a``), OFFSET the byte
+at which the disk begins (``1m``).
 """
 
 from __future__ import annotations

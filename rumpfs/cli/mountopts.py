@@ -125,7 +125,7 @@ OPTIONS: Final[Mapping[str, _Option]] = {
     "noatime": _Option("reading does not change times"),
     "extattr": _Option("extended attributes of an FFSv1, from the files below its .attribute"),
     "noexec": _Option("programs there cannot be run"),
-    "log": _Option("a log (WAPBL); an FFS is written without one so far, with a warning"),
+    "log": _Option("with a log (WAPBL), which is made where there is none"),
     "replay": _Option(
         "auto, or what else becomes of a log: force (do without a damaged one), ignore, refuse",
         _one_of("auto", "replay", "force", "ignore", "refuse"),

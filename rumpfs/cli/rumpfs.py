@@ -30,6 +30,8 @@ VERBS: Final = {
     "tree": "draw directories",
     "du": "show how much space files take",
     "tar": "write archives of trees",
+    "sha256": "show or check the digests of files",
+    "mtree": "write manifests of trees",
     "grep": "look for text in files",
     "diff": "compare images, directories and trees in servers",
     "df": "show how full file systems are",
@@ -120,6 +122,8 @@ quota        "quotas": a list, by file system, type and id, with
                space files     used soft hard expires_ns grace_seconds    space is in bytes; a limit is
                                null when there is none, expires_ns while none is exceeded
 tree         "trees": a list of files as above; a directory has "children", a list of the same
+sha256       "digests": a list of path, sha256; with -c "results": a list of path, result
+             (same differs unread)
 grep         "matches": a list of path, line (its number), text; both null for a file that is named only
 diff         "differences": a list of path, change (added removed changed), and fields: what has changed,
              [before, after] each, of type mode uid gid nlink size mtime device target content (first byte)

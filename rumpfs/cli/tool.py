@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rumpfs import __version__
 from rumpfs.abi import errno
@@ -88,9 +88,23 @@ class Parser(argparse.ArgumentParser):
         text = "print the version and exit"
         self.add_argument("-V", "--version", action=_Show, nargs=0, const=version, help=text)
 
+        self._attached: set[str] = set()
+
     def flag(self, name: str, dest: str, text: str) -> None:
         """Add an option that is given or not."""
         self.add_argument(*name.split(), dest=dest, action="store_true", help=text)
+
+    def attached(self, name: str, metavar: str, text: str) -> None:
+        """Add an option whose value can only be attached to it (``--name=value``), and is "" without one."""
+        self._attached.add(name)
+        self.add_argument(name, metavar=f"[={metavar}]", help=text)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse words; see argparse."""
+        words = list(sys.argv[1:] if args is None else args)
+        stop = words.index("--") if "--" in words else len(words)
+        words[:stop] = [f"{word}=" if word in self._attached else word for word in words[:stop]]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit."""

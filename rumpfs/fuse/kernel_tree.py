@@ -10,7 +10,7 @@ from typing import Final
 from rumpfs.abi import errno
 from rumpfs.abi.event import NOTE_EXTEND, NOTE_WRITE
 from rumpfs.abi.extattr import EXTATTR_NAMESPACE_USER
-from rumpfs.abi.fcntl import AT_REMOVEDIR, FCNTLFLAGS, FWRITE, O_TRUNC
+from rumpfs.abi.fcntl import AT_REMOVEDIR, FCNTLFLAGS, FWRITE, O_SYNC, O_TRUNC
 from rumpfs.abi.limits import NAME_MAX
 from rumpfs.abi.mount import MNT_RDONLY
 from rumpfs.abi.stat import ALLPERMS, DIRENT, DIRENT_NAME, S_IFMT
@@ -24,7 +24,7 @@ from rumpfs.kern.sys_names import do_link, do_mkdir, do_rename, do_symlink, unli
 from rumpfs.vfs.cred import ROOT, VWRITE, Cred
 from rumpfs.vfs.mount import Mount, StatVfs, Vfs
 from rumpfs.vfs.namei import found_delete, namei
-from rumpfs.vfs.vnode import IO_APPEND, VDIR, VREG, SetAttr, Vnode, knote, layers, vref, vrele
+from rumpfs.vfs.vnode import IO_APPEND, IO_SYNC, VDIR, VREG, SetAttr, Vnode, knote, layers, vref, vrele
 
 #: bytes of struct dirent that are read at a time
 READDIR_SIZE: Final = 65536
@@ -265,7 +265,7 @@ class KernelTree(Tree[Vnode, VnodeFile]):
 
     def write(self, handle: VnodeFile, offset: int, data: bytes, append: bool) -> None:
         vp = handle.f_vnode
-        ioflag = handle.ioflag & ~IO_APPEND | (IO_APPEND if append else 0)
+        ioflag = (IO_APPEND if append else 0) | (IO_SYNC if handle.f_flag & O_SYNC else 0)
         if vp.v_klist is None and vp.v_lower is None:
             vp.write(offset, data, ioflag, ROOT)
             return

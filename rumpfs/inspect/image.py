@@ -5,25 +5,24 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import IO, Any, Final, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 from rumpfs.abi import errno
 from rumpfs.abi.extattr import EXTATTR_NAMESPACES
 from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from rumpfs.base.address import AddressError, parse_image
 from rumpfs.base.errors import DiskError, VfsError
-from rumpfs.client.errors import rump_error
 from rumpfs.client.records import StatResult, stat_result
 from rumpfs.dev import image as images
 from rumpfs.fs.ffs.directory import FfsDir
 from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.fs.ffs.vnops import FfsLnk
-from rumpfs.inspect.volume import HOLE, Volume, entries, extents, read_into
+from rumpfs.inspect.file import ImageFile, reported
+from rumpfs.inspect.volume import HOLE, Volume, entries, extents
 from rumpfs.inspect.walk import Directory, walk
 from rumpfs.vfs.cred import ROOT
 from rumpfs.vfs.mount import StatVfs
@@ -31,8 +30,6 @@ from rumpfs.vfs.vnode import VREG
 
 #: what a path may be given as
 PathLike = str | bytes | os.PathLike[str]
-#: what reading all of a file asks for at once
-_CHUNK: Final = 1 << 20
 
 
 class Extent(NamedTuple):
@@ -62,20 +59,9 @@ def open_image(path: str | os.PathLike[str], part: str | None = None, *, force: 
         raise ValueError(str(error)) from error
     if part is not None and address.part not in ("", part):
         raise ValueError(f"{text} names partition {address.part}, not {part}")
-    with _reported(text):
+    with reported(text):
         window = images.open_image(address.path, address.part or part or "", address.offset)
         return Image(Volume(window, force=force), text)
-
-
-@contextmanager
-def _reported(name: str) -> Iterator[None]:
-    """Turn the errors of the block into OSError."""
-    try:
-        yield
-    except VfsError as error:
-        raise rump_error(error.errno, name, text=error.why or None) from error
-    except DiskError as error:
-        raise rump_error(error.errno, name, text=str(error)) from error
 
 
 class Image:
@@ -130,7 +116,7 @@ class Image:
         Raises:
             OSError: `top` is no directory, or cannot be read.
         """
-        with _reported(f"{self.name}:{os.fsdecode(_text(top))}"):
+        with reported(f"{self.name}:{os.fsdecode(_text(top))}"):
             yield from walk(self.volume, os.fsencode(_text(top)), damaged)
 
     def statvfs(self) -> StatVfs:
@@ -214,7 +200,7 @@ class Path:
         return self.image.volume.lookup(bytes(self), follow_symlinks)
 
     def _reported(self) -> Any:
-        return _reported(f"{self.image.name}:{self}")
+        return reported(f"{self.image.name}:{self}")
 
     def stat(self, *, follow_symlinks: bool = True) -> StatResult:
         """Return the attributes, with the names of os.stat_result and more of NetBSD's."""
@@ -362,63 +348,3 @@ def _glob(top: Path, parts: tuple[str, ...]) -> Iterator[Path]:
                 yield each
             elif each.is_dir():
                 yield from _glob(each, rest)
-
-
-class ImageFile(io.RawIOBase):
-    """A file of an image, as a raw stream.
-
-    Args:
-        vp: the file.
-        name: what it was opened as.
-    """
-
-    mode = "rb"
-
-    def __init__(self, vp: DataInode, name: str) -> None:
-        super().__init__()
-        self.name = name
-        self._vp = vp
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to an offset, and return it."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._vp.i_size}.get(whence)
-        if base is None:
-            raise ValueError(f"whence is 0, 1 or 2, not {whence}")
-        if base + offset < 0:
-            raise ValueError(f"byte {base + offset} is before the start")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Return the offset."""
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer as far as the file goes; return how many bytes that are."""
-        view = memoryview(buffer).cast("B")
-        count = self.preadinto(view, self._at)
-        self._at += count
-        return count
-
-    def preadinto(self, view: memoryview, offset: int) -> int:
-        """Fill a buffer from an offset on; return how many bytes that are."""
-        with _reported(self.name):
-            return read_into(self._vp, view, offset)
-
-    def readall(self) -> bytes:
-        """Return the rest of the file."""
-        data = bytearray(max(0, self._vp.i_size - self._at))
-        view = memoryview(data)
-        done = 0
-        while count := self.readinto(view[done : done + _CHUNK]):
-            done += count
-        return bytes(view[:done])

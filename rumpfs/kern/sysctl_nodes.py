@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Final
+from typing import Any, Final
 
 from rumpfs.abi import errno, limits, sysctl, version
 from rumpfs.abi.sysctl import (
+    CREATE_BASE,
     CTL_CREATE,
     CTL_HW,
     CTL_KERN,
@@ -50,6 +51,9 @@ _QUAD = CTLTYPE_QUAD | CTLFLAG_PERMANENT
 _STRING = CTLTYPE_STRING | CTLFLAG_PERMANENT
 _STRUCT = CTLTYPE_STRUCT | CTLFLAG_PERMANENT
 _WRITE = CTLFLAG_READWRITE
+#: vfs.sync, and the longest delay there
+_SYNC: Final = (CTL_VFS, CREATE_BASE)
+_DELAY_MAX: Final = 1 << 31
 
 
 def hostname() -> bytes:
@@ -101,6 +105,21 @@ def _set_maxvnodes(p: Proc, value: Value) -> None:
     if p.kernel.vfs is None:
         raise VfsError(errno.EOPNOTSUPP)
     p.kernel.vfs.vcache.set_maxvnodes(value)
+
+
+def _delay(name: str) -> dict[str, Any]:
+    """Return what reads and sets one of the syncer's delays, in seconds. Errors: EINVAL: none."""
+
+    def get(p: Proc) -> int:
+        return 0 if p.kernel.vfs is None else int(getattr(p.kernel.vfs.syncer, name))
+
+    def change(p: Proc, value: Value) -> None:
+        assert isinstance(value, int)
+        if p.kernel.vfs is None or not 0 < value <= _DELAY_MAX:
+            raise VfsError(errno.EINVAL)
+        setattr(p.kernel.vfs.syncer, name, value)
+
+    return {"value": get, "set": change}
 
 
 def _msgbuf(p: Proc) -> bytes:
@@ -207,5 +226,9 @@ VFS: Final = (
     Row((CTL_VFS, VFS_GENERIC, sysctl.VFS_MAGICLINKS), b"magiclinks", _INT,
         b"Whether variables in symbolic links are expanded", 0),
     Row((CTL_VFS, VFS_GENERIC, CTL_CREATE), b"fstypes", _STRING, b"Types of file systems", _fstypes),
+    Row(_SYNC, b"sync", _NODE, b"When what was changed is written"),
+    Row((*_SYNC, CTL_CREATE), b"delay", _QUAD | _WRITE, b"Seconds until files are", **_delay("delay")),
+    Row((*_SYNC, CTL_CREATE), b"metadelay", _QUAD | _WRITE, b"Seconds until metadata with a log is",
+        **_delay("metadelay")),
 )
 # fmt: on

@@ -19,6 +19,7 @@ LINES = {
     "ln": ":/x :/y", "df": "", "mount": "", "umount": ":/x", "quota": "",
     "chmod": "0 :/x", "chown": "0 :/x", "chflags": "0 :/x", "touch": ":/x", "find": "", "tree": "", "du": "",
     "grep": "x :/", "diff": ":/x :/y", "tar": ":/x",
+    "sha256": ":/x", "mtree": ":/x",
     "sysctl": "", "top": "", "sh": "", "trace": "-- true",
 }  # fmt: skip
 #: verbs that work on images, without a server

@@ -1,4 +1,4 @@
-"""`rumpfs.open_image` and its paths, compared with what a NetBSD kernel and the host say of the same files."""
+"""`rumpfs.open_image` and its paths, compared with what a NetBSD kernel and the host say of the files."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, multiple, rule, run_state_machine_as_test
 
-from rumpfs.abi.fcntl import F_CLOSEM
-from rumpfs.abi.mount import MNT_LOG
+from rumpfs.abi.fcntl import F_CLOSEM, O_CREAT, O_RDWR
+from rumpfs.abi.mount import MNT_ASYNC, MNT_LOG
 from rumpfs.client import Client
 from tests.fs.ffs.checker import complaints
 from tests.fs.ffs.fscking import fsck
@@ -28,9 +28,9 @@ from tests.serving import serving
 
 pytestmark = pytest.mark.root
 
-EXAMPLES = 10
+EXAMPLES = 12
 #: bytes that are left on the file system
-ROOM = 150_000
+ROOM = 60_000
 #: operations of which the first argument is an open file
 ON_FILES = ("close", "fstat", "read", "pread", "write", "pwrite", "lseek", "ftruncate")
 
@@ -50,10 +50,17 @@ class Volume:
         self.client = client
         self.image = image
         self.flags = flags
-        self.empty = image.read_bytes()
+        self.mount()
+        free = client.statvfs("/t")
+        with client.open("/t/ballast", "x") as file:
+            left = free.f_bfree * free.f_frsize - ROOM
+            while left > 0:
+                left -= file.write(bytes(min(left, 1 << 20))) or 0
+        self.unmount()
+        self._empty = image.read_bytes()
 
     def mount(self) -> None:
-        """Mount it, and go to its directory."""
+        """Mount it."""
         self.client.mount("ffs", "/dk", "/t", self.flags)
 
     def unmount(self) -> None:
@@ -63,14 +70,9 @@ class Volume:
         self.client.unmount("/t")
 
     def fresh(self) -> Remote:
-        """Mount it with nothing but a file that takes the space; return its directory."""
-        put(self.image, self.empty)
+        """Mount it with nothing but a file that takes the space; return an empty directory."""
+        put(self.image, self._empty)
         self.mount()
-        free = self.client.statvfs("/t")
-        with self.client.open("/t/ballast", "x") as file:
-            left = free.f_bavail * free.f_frsize - ROOM
-            while left > 0:
-                left -= file.write(bytes(min(left, 1 << 20))) or 0
         self.client.mkdir("/t/w", 0o755)
         return Remote(self.client, "/t/w")
 
@@ -83,7 +85,7 @@ class Volume:
 
 
 @pytest.fixture(
-    params=[(1, "le", 0), (1, "be", MNT_LOG), (2, "le", MNT_LOG), (2, "be", 0)],
+    params=[(1, "le", MNT_ASYNC), (1, "be", MNT_LOG), (2, "le", MNT_LOG), (2, "be", MNT_ASYNC)],
     ids=["v1le", "v1be-log", "v2le-log", "v2be"],
 )
 def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Volume]:
@@ -118,6 +120,13 @@ def test_in_step_with_the_model(volume: Volume, tmp_path: Path) -> None:
             assert one == other, f"{operation}{args}: {one} and {other}"
             return one[0] == "ok"
 
+        @initialize(target=InStep.slots)
+        def files(self) -> Any:
+            for name in "abc":
+                self.count += 1
+                assert self.both("open", self.count, name, O_CREAT | O_RDWR, 0o644)
+            return multiple(*range(1, self.count + 1))
+
         @rule(old=paths(), new=paths())
         def rename(self, old: str, new: str) -> None:
             self.both("rename", old, new)
@@ -135,6 +144,6 @@ def test_in_step_with_the_model(volume: Volume, tmp_path: Path) -> None:
 
     examples = max(EXAMPLES, settings.default.max_examples // 20)
     run_state_machine_as_test(
-        Steps, settings=settings(settings.default, max_examples=examples, stateful_step_count=60)
+        Steps, settings=settings(settings.default, max_examples=examples, stateful_step_count=50)
     )
     assert refused

@@ -17,6 +17,7 @@ from rumpfs.dev.hostfile import HostFile
 from rumpfs.fs.ffs.newfs import Newfs
 from rumpfs.fs.ffs.newfs_layout import FS_OPTSPACE, FS_OPTTIME, Parameters
 from rumpfs.ondisk.layout import BIG, LITTLE
+from rumpfs.ondisk.ufs.wapbl import desired_size, log_numbers
 
 _SECTOR: Final = 512
 #: characters of a line with the places of superblock copies
@@ -57,6 +58,18 @@ def _size(args: Namespace) -> int:
     return number // secsize * secsize if args.size[-1].isalpha() else number * secsize
 
 
+def _log(args: Namespace, size: int) -> int:
+    """Return the bytes that are left for a log; 0 for none."""
+    if args.log is None:
+        return 0
+    if not args.log:
+        return desired_size(size)
+    try:
+        return parse_size(args.log, "--log", 65536, size) // _SECTOR * _SECTOR
+    except SizeError as error:
+        raise Failure(str(error), USAGE) from error
+
+
 def _make_room(image: ImageAddress, size: int) -> None:
     """Make an image that is missing or too short as large as it has to be."""
     try:
@@ -89,8 +102,12 @@ def _plan(args: Namespace, size: int) -> Newfs:
         ident=(seconds & 0x7FFFFFFF, int.from_bytes(draw(4), "big") & 0x7FFFFFFF),
         **numbers,
     )
+    log = _log(args, size)
     try:
-        return Newfs(size, parameters, draw, os.geteuid(), os.getegid())
+        made = Newfs(size - log, parameters, draw, os.geteuid(), os.getegid())
+        if log:
+            made.place_log(size)
+        return made
     except VfsError as error:
         raise Failure(error.why) from error
 
@@ -106,6 +123,9 @@ def describe(image: str, made: Newfs) -> str:
         f"{fs.fs_fpg // fs.fs_frag} blks, {fs.fs_ipg} inodes.",
         "super-block backups (for fsck -b #) at:",
     ]
+    if fs.fs_journal_location:
+        address, count, blksize, _ = log_numbers(fs)
+        lines.insert(2, f"\tlog of {count * blksize / mega:.2f}MB behind it, from sector {address} on.")
     line = ""
     for copy in made.copies:
         if len(line) > _WIDTH:

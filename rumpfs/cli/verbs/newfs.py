@@ -13,6 +13,7 @@ EXAMPLES: Final = """\
   rumpfs newfs -s 64m disk.img           make disk.img with an FFSv1 of 64 MiB
   rumpfs newfs -O 2 -b 16k -f 2k disk.img:e
                                          an FFSv2 in partition e of an image that is there
+  rumpfs newfs -O 2 -s 2g --log disk.img room at the end for the log that mount -o log uses
   rumpfs newfs -N -O 2 -s 1t new.img     show what would be made
   rumpfs newfs -B be -s 10m -L backup sparc.img
                                          a big-endian file system with a label
@@ -52,6 +53,7 @@ def arguments(parser: Parser) -> None:
     text = "what allocation is optimized for (time)"
     parser.add_argument("-o", dest="optim", choices=("time", "space"), help=text)
     parser.add_argument("-L", dest="volname", metavar="LABEL", default="", help="volume label")
+    parser.attached("--log", "SIZE", "leave room for a log (WAPBL) at the end, of SIZE or what suits")
     parser.flag("-N", "show", "show what would be made, and write nothing")
     text = "image, partition, byte at which it begins"
     parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)

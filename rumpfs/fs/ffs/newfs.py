@@ -29,9 +29,10 @@ from rumpfs.ondisk.ufs.fs import (
     ROOTINO,
     SBLOCKSEARCH,
     SBLOCKSIZE,
+    UFS_WAPBL_JOURNALLOC_END_PARTITION,
 )
 from rumpfs.ondisk.ufs.superblock import Csum, Superblock
-from rumpfs.ondisk.ufs.wapbl import DEV_BSIZE
+from rumpfs.ondisk.ufs.wapbl import DEV_BSIZE, enter_log
 
 if TYPE_CHECKING:
     from rumpfs.dev.window import Window
@@ -87,6 +88,15 @@ class Newfs:
         """The sectors of 512 bytes at which the copies of the superblock are, as fsck -b takes them."""
         fs = self.fs
         return [fs.cgsblock(cgx) * fs.fs_fsize // DEV_BSIZE for cgx in range(fs.fs_ncg)]
+
+    def place_log(self, size: int) -> None:
+        """Let a log have what is behind the file system, up to byte `size` of the device.
+
+        A mount that asks for a log uses that (ffs_wapbl.c: wapbl_log_position), and makes its headers then.
+        """
+        fs = self.fs
+        end = fs.fs_size * fs.fs_fsize // DEV_BSIZE
+        enter_log(fs, UFS_WAPBL_JOURNALLOC_END_PARTITION, (end, size // DEV_BSIZE - end, DEV_BSIZE, 0))
 
     def write(self, window: Window, sync: bool = True) -> None:
         """Write the file system.

@@ -12,12 +12,14 @@ sys/ufs/ffs/ffs_wapbl.c and sys/ufs/ufs/ufs_wapbl.h (place).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rumpfs.base.errors import BadMagic, Corrupt, DiskError
-from rumpfs.ondisk.layout import I32, I64, ORDERS, U32, U64, Order, Record
+from rumpfs.ondisk.layout import BIG, I32, I64, LITTLE, ORDERS, U32, U64, Order, Record
+from rumpfs.ondisk.ufs.fs import UFS_WAPBL_VERSION
 
 if TYPE_CHECKING:
     from rumpfs.ondisk.ufs.superblock import Read, Superblock
@@ -37,6 +39,13 @@ WC_NAMES = {
 }
 
 WC_VERSION = 1
+
+#: A log has this part of the file system, but no less and no more than so many bytes (ufs_wapbl.h).
+UFS_WAPBL_JOURNAL_SCALE = 1024
+UFS_WAPBL_MIN_JOURNAL_SIZE = 1 << 20
+UFS_WAPBL_MAX_JOURNAL_SIZE = 64 << 20
+
+_HOST = LITTLE if sys.byteorder == "little" else BIG
 
 #: The unit of wc_daddr, whatever a sector is.
 DEV_BSIZE = 512
@@ -163,8 +172,26 @@ def find_log(fs: Superblock, size: int) -> LogPosition:
     return LogPosition(addr * blksize, count * blksize, blksize)
 
 
+def desired_size(nbytes: int) -> int:
+    """Return the bytes of the log of a file system of `nbytes` bytes, when nobody asks for others."""
+    return max(UFS_WAPBL_MIN_JOURNAL_SIZE, min(nbytes // UFS_WAPBL_JOURNAL_SCALE, UFS_WAPBL_MAX_JOURNAL_SIZE))
+
+
+def enter_log(fs: Superblock, location: int, locs: tuple[int, int, int, int]) -> None:
+    """Enter in a superblock where the log is, or with location 0 that there is none.
+
+    A kernel writes the numbers in the byte order of its machine, and so does this.
+    """
+    fs.fs_journal_version = UFS_WAPBL_VERSION if location else 0
+    fs.fs_journal_location = location
+    fs.fs_journal_flags = 0
+    fs.fs_journallocs = locs
+    if fs.order != _HOST:
+        fs.fs_journallocs = _numbers(fs, _HOST)
+
+
 def log_order(fs: Superblock) -> Order:
-    """Return the byte order in which a superblock says where the log lies: that of the machine that made it."""
+    """Return the byte order in which a superblock says where the log lies: that of who made it."""
     return next((order for order in ORDERS if _is_blksize(_numbers(fs, order)[2])), fs.order)
 
 

@@ -7,7 +7,6 @@ follow each other: those of a file without a name, which has the flag SF_LOG.
 from __future__ import annotations
 
 import logging
-import sys
 from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,7 +15,6 @@ from rumpfs.abi import errno
 from rumpfs.abi.stat import S_IFREG
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.fs.ffs.inode import Inode
-from rumpfs.ondisk.layout import BIG, LITTLE, Order
 from rumpfs.ondisk.ufs.dinode import SF_LOG
 from rumpfs.ondisk.ufs.fs import (
     NDADDR,
@@ -29,6 +27,8 @@ from rumpfs.ondisk.ufs.fs import (
 from rumpfs.ondisk.ufs.wapbl import (
     DEV_BSIZE,
     LogPosition,
+    desired_size,
+    enter_log,
     find_log,
     log_flags,
     log_numbers,
@@ -39,28 +39,18 @@ from rumpfs.vfs.cred import ROOT
 
 if TYPE_CHECKING:
     from rumpfs.fs.ffs.ufsmount import FfsMount
+    from rumpfs.ondisk.layout import Order
     from rumpfs.ondisk.ufs.superblock import Superblock
 
 log = logging.getLogger("rumpfs.fs.ffs")
 
 _LOCATIONS: Final = (UFS_WAPBL_JOURNALLOC_END_PARTITION, UFS_WAPBL_JOURNALLOC_IN_FILESYSTEM)
-_HOST: Final = LITTLE if sys.byteorder == "little" else BIG
-
-#: A log has this part of the file system, but no less and no more than so many bytes (ufs_wapbl.h).
-UFS_WAPBL_JOURNAL_SCALE: Final = 1024
-UFS_WAPBL_MIN_JOURNAL_SIZE: Final = 1 << 20
-UFS_WAPBL_MAX_JOURNAL_SIZE: Final = 64 << 20
 
 #: A log that is smaller is not used (MAXPHYS, as wapbl_start has it).
 _SMALLEST: Final = 65536
 
 #: di_blocks counts units of this many bytes.
 _UNIT_SHIFT: Final = 9
-
-
-def desired_size(nbytes: int) -> int:
-    """Return the bytes of the log of a file system of `nbytes` bytes, when nobody asks for others."""
-    return max(UFS_WAPBL_MIN_JOURNAL_SIZE, min(nbytes // UFS_WAPBL_JOURNAL_SCALE, UFS_WAPBL_MAX_JOURNAL_SIZE))
 
 
 def check_log(fs: Superblock) -> None:
@@ -125,7 +115,7 @@ def remove_log(mp: FfsMount) -> None:
             vp.discard()
         elif vp is not None:
             log.warning("%s: inode %d is no log, and is not removed as one", fs.where, ino)
-    _enter(fs, 0, 0, (0, 0, 0, 0))
+    enter_log(fs, 0, (0, 0, 0, 0))
     mp.sync()
 
 
@@ -142,7 +132,7 @@ def make_log(mp: FfsMount) -> None:
     size = desired_size(end)
     if room >= size:
         locs = (end // DEV_BSIZE, room // DEV_BSIZE, DEV_BSIZE, 0)
-        _enter(fs, UFS_WAPBL_VERSION, UFS_WAPBL_JOURNALLOC_END_PARTITION, locs)
+        enter_log(fs, UFS_WAPBL_JOURNALLOC_END_PARTITION, locs)
     else:
         wanted = 0
         if log_flags(fs) & UFS_WAPBL_FLAGS_CREATE_LOG:
@@ -150,19 +140,8 @@ def make_log(mp: FfsMount) -> None:
             wanted = min(wanted, swapped(wanted))
         ip, frag = _make_file(mp, wanted)
         locs = ((frag << fs.fs_fshift) // DEV_BSIZE, ip.i_size // DEV_BSIZE, DEV_BSIZE, ip.i_number)
-        _enter(fs, UFS_WAPBL_VERSION, UFS_WAPBL_JOURNALLOC_IN_FILESYSTEM, locs)
+        enter_log(fs, UFS_WAPBL_JOURNALLOC_IN_FILESYSTEM, locs)
     mp.sync()
-
-
-def _enter(fs: Superblock, version: int, location: int, locs: tuple[int, int, int, int]) -> None:
-    """Enter where the log is; a kernel writes the numbers in the byte order of its machine."""
-    fs.fs_journal_version = version
-    fs.fs_journal_location = location
-    fs.fs_journal_flags = 0
-    if fs.order != _HOST:
-        a, b, c, d = map(swapped, locs)
-        locs = (a, b, c, d)
-    fs.fs_journallocs = locs
 
 
 # --- a log in the file system -----------------------------------------------------------------------------
