@@ -227,8 +227,8 @@ VFS: Final = (
         b"Whether variables in symbolic links are expanded", 0),
     Row((CTL_VFS, VFS_GENERIC, CTL_CREATE), b"fstypes", _STRING, b"Types of file systems", _fstypes),
     Row(_SYNC, b"sync", _NODE, b"When what was changed is written"),
-    Row((*_SYNC, CTL_CREATE), b"delay", _QUAD | _WRITE, b"Seconds until files are", **_delay("delay")),
-    Row((*_SYNC, CTL_CREATE), b"metadelay", _QUAD | _WRITE, b"Seconds until metadata with a log is",
-        **_delay("metadelay")),
+    Row((*_SYNC, CREATE_BASE), b"delay", _QUAD | _WRITE, b"Seconds until files are", **_delay("delay")),
+    Row((*_SYNC, CREATE_BASE + 1), b"metadelay", _QUAD | _WRITE,
+        b"Seconds until what goes through a log is", **_delay("metadelay")),
 )
 # fmt: on

@@ -371,7 +371,7 @@ def test_every_leaf_can_be_read_and_integers_stand_in_their_node(p: Process) -> 
 def test_flags_show_what_can_be_set(p: Process) -> None:
     writable = {child.name for numbers, child in walk(p) if child.flags & 0x70 and child.flags & 0xF != 1}
     links = {b"hardlink_check_uid", b"hardlink_check_gid"}
-    assert writable == {b"hostname", b"domainname", b"hostid", b"maxvnodes"} | links
+    assert writable == {b"hostname", b"domainname", b"hostid", b"maxvnodes", b"delay", b"metadelay"} | links
     (hostname,) = [child for child in query(p, 1) if child.num == 10]
     assert hostname.size == 256
 

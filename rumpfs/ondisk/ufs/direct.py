@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rumpfs.base.errors import Corrupt
-from rumpfs.ondisk.layout import ORDERS, Order
+from rumpfs.ondisk.layout import ORDERS, U8, U16, U32, Order, Record
 from rumpfs.ondisk.ufs.fs import DIRBLKSIZ
 
 # d_type, also in getdents(2); the file type bits of a mode shifted right by 12.
@@ -31,10 +31,16 @@ WINO = 1
 #: Bytes before the name.
 DIRECT_HEADER = 8
 
-#: d_ino, d_reclen, d_type, d_namlen
-_NEW = {order: struct.Struct(order + "IHBB") for order in ORDERS}
-#: d_ino, d_reclen, d_namlen of 16 bits
-_OLD = {order: struct.Struct(order + "IHH") for order in ORDERS}
+#: struct direct without its name, and as 4.2BSD had it.
+DIRECT = Record(
+    "direct",
+    DIRECT_HEADER,
+    ((0, "d_ino", U32), (4, "d_reclen", U16), (6, "d_type", U8), (7, "d_namlen", U8)),
+)
+ODIRECT = Record("odirect", DIRECT_HEADER, ((0, "d_ino", U32), (4, "d_reclen", U16), (6, "d_namlen", U16)))
+
+_NEW = {order: DIRECT.codec(order).unpack_flat for order in ORDERS}
+_OLD = {order: ODIRECT.codec(order).unpack_flat for order in ORDERS}
 
 
 class Direct(NamedTuple):
@@ -102,7 +108,7 @@ def _parse_chunk(
     chunk: bytes, order: Order, oldfmt: bool, maxino: int, base: int, entries: list[Entry]
 ) -> int:
     """Append a chunk's entries to `entries`; return -1, or the offset at which the chunk is damaged."""
-    unpack = (_OLD if oldfmt else _NEW)[order].unpack_from
+    unpack = (_OLD if oldfmt else _NEW)[order]
     end = len(chunk)
     append = entries.append
     pos = 0
@@ -132,7 +138,7 @@ def _find_damage(
     chunk: bytes, order: Order, oldfmt: bool, maxino: int, where: str, base: int
 ) -> tuple[Corrupt, int]:
     """Return what is wrong with a damaged chunk, and how many entries in use come before it."""
-    unpack = (_OLD if oldfmt else _NEW)[order].unpack_from
+    unpack = (_OLD if oldfmt else _NEW)[order]
     pos = sound = 0
     while True:
         place = f"{where}: entry at byte {base + pos}"

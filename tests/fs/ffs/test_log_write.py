@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,10 +32,14 @@ from tests.fs.ffs.test_log import FORMATS, Make, make
 from tests.fs.ffs.workload import Workload, writable
 from tests.images_util import netbsd_image, scratch_copy
 from tests.kern.incore import Machine, Process
+from tests.kern.sysctl_util import integer, sysctl
 
 __all__ = ["make"]
 
 MB = 1 << 20
+
+#: vfs.sync.delay, vfs.sync.metadelay
+DELAY, METADELAY = (3, 1024, 1024), (3, 1024, 1025)
 
 
 @pytest.fixture
@@ -460,6 +466,23 @@ def test_the_syncer_commits_after_ten_seconds(
         p.call("rmdir", b"/mnt/e")
         p.call("unmount", b"/mnt", 0)
         assert callouts.deadline is None
+
+
+def test_how_long_the_syncer_waits_can_be_set(running: tuple[Machine, Process, Path]) -> None:
+    """sysctl vfs.sync.metadelay and vfs.sync.delay (vfs_subr.c)."""
+    machine, p, _ = running
+    assert [integer(p, *delay) for delay in (DELAY, METADELAY)] == [30, 10]
+    assert sysctl(p, *METADELAY, new=struct.pack("<q", 3)).error == "ok"
+    assert integer(p, *METADELAY) == 3
+    assert sysctl(p, *DELAY, new=struct.pack("<q", 0)).error == "EINVAL"
+    p.mount_ffs(b"/mnt", b"/dk", MNT_LOG)
+    p.call("sync")
+    before = time.monotonic()
+    p.call("mkdir", b"/mnt/d", 0o755)
+    deadline = machine.kernel.callouts.deadline
+    assert deadline is not None
+    assert before + 3 <= deadline <= time.monotonic() + 3
+    p.call("unmount", b"/mnt", 0)
 
 
 def test_readers_see_what_is_not_in_place_yet(make: Make) -> None:

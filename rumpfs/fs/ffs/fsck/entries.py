@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from rumpfs.fs.ffs.fsck.tables import Directory, bad_range
-from rumpfs.fs.ffs.fsck.walk import INDIRECT
 from rumpfs.ondisk.ufs.dirchunk import dirsiz
 from rumpfs.ondisk.ufs.direct import DIRECT_HEADER
 
@@ -133,7 +132,7 @@ def blocks(ck: Check, d: Directory, salvage: Salvage, hole: Hole | None = None) 
                 left -= min(count, fs.fs_frag)
                 if left < 0:
                     return
-            if lbn != INDIRECT:
+            if lbn >= 0:
                 yield from _block(ck, d, lbn, start, min(count, fs.fs_frag), salvage)
                 lbn += 1
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rumpfs.base.errors import DiskError
 from rumpfs.fs.ffs.fsck.tables import FILE
-from rumpfs.fs.ffs.fsck.walk import INDIRECT
 from rumpfs.ondisk.ufs.quota2 import (
     QUOTA2_ENTRY,
     QUOTA2_HEADER,
@@ -59,7 +58,7 @@ class _QuotaFile:
         self._blocks: dict[int, int] = {}
         step = ck.fs.fs_frag
         for lbn, frag, count in ck.walk.runs(di.di_size, di.di_db, di.di_ib):
-            if lbn != INDIRECT:
+            if lbn >= 0:
                 for index, start in enumerate(range(frag, frag + count, step)):
                     self._blocks[lbn + index] = start * ck.fs.fs_fsize
         self._where = f"{_NAMES[idtype].lower()} quota inode {ino}"

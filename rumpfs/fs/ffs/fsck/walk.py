@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rumpfs.fs.ffs.fsck.tables import bad_range
 from rumpfs.ondisk.ufs.dinode import IFBLK, IFCHR, IFLNK, IFMT, Dinode
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rumpfs.fs.ffs.fsck.disk import Disk
     from rumpfs.ondisk.ufs.superblock import Superblock
 
-#: (logical block, frag address, frags); the logical block of an indirect block is INDIRECT. A run of blocks
-#: that follow each other on the disk is one of these.
+#: (logical block, frag address, frags). The number of an indirect block is negative, as ufs_getlbns of
+#: ufs_bmap.c has it: -(first block that it leads to + level). A run of blocks that follow each other on the
+#: disk is one of these.
 Run = tuple[int, int, int]
-INDIRECT: Final = -1
 #: ``beyond(frag, pointers, first)`` is told of an indirect block with pointers behind the end of the file.
 Beyond = Callable[[int, Sequence[int], int], None]
 
@@ -103,7 +103,7 @@ class Walk:
     ) -> Iterator[Run]:
         """Yield an indirect block whose pointers lead to blocks from `first` on, and those."""
         fs = self._fs
-        yield INDIRECT, frag, fs.fs_frag
+        yield -(first + level), frag, fs.fs_frag
         if bad_range(fs, frag, fs.fs_frag):
             return
         pointers = self.pointers(frag)

@@ -89,7 +89,7 @@ class Paths:
 def _served(directory: Path, megabytes: int, flags: int) -> Iterator[Peer]:
     """Serve an FFS that can be written, on /mnt."""
     image = directory / "image"
-    command = [BIN / "rumpfs", "newfs", "-O", "2", "-i", "4096", "-s", f"{megabytes}m", image]
+    command = [BIN / "rumpfs", "newfs", "-O", "2", "-i", "4096", "-s", f"{megabytes}m", "--log", image]
     subprocess.run(command, check=True, capture_output=True)
     try:
         with (
@@ -114,6 +114,7 @@ def bench() -> None:
     print(f"\n{'FFS, for writing':48} goal     measured")
     with tempfile.TemporaryDirectory(prefix="rumpfs-bench") as name:
         directory = Path(name)
+        line("fdatasync after a write of a sector (us)", "", _fdatasync(directory) * 1e6)
         cpus = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cpus)})
         try:
@@ -125,6 +126,20 @@ def bench() -> None:
             os.sched_setaffinity(0, cpus)
         _copies(directory)
         _trees(directory)
+
+
+def _fdatasync(directory: Path) -> float:
+    """Return the seconds that the host's disk needs: plain creations and removals wait for it."""
+    with (directory / "sectors").open("wb+") as file:
+        file.write(bytes(1 << 20))
+        os.fdatasync(file.fileno())
+
+        def write() -> None:
+            for offset in range(0, 1 << 18, 512):
+                os.pwrite(file.fileno(), bytes(512), offset)
+                os.fdatasync(file.fileno())
+
+        return _seconds(write) / 512
 
 
 def _rewrites(directory: Path) -> None:

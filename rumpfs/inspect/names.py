@@ -1,0 +1,82 @@
+"""The names of all inodes, from all directories there are, whether the root leads to them or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rumpfs.base.errors import VfsError
+from rumpfs.inspect.raw import Raw, content
+from rumpfs.ondisk.ufs.dinode import IFDIR, IFMT, Dinode
+from rumpfs.ondisk.ufs.direct import Entry, parse_dir
+from rumpfs.ondisk.ufs.fs import ROOTINO
+
+#: Components of a path that are looked for.
+_DEPTH: Final = 256
+#: Bytes of a directory that are read (ufs_lookup.c: MAXDIRSIZE).
+_MAXDIRSIZE: Final = (1 << 31) - 1
+
+
+def directories(raw: Raw) -> Iterator[tuple[int, Dinode]]:
+    """Yield the directories that are in use."""
+    for ino, di in raw.inodes():
+        if di.di_mode & IFMT == IFDIR:
+            yield ino, di
+
+
+def chunks_of(raw: Raw, di: Dinode) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (byte offset, frag, bytes) of what can be read of a directory, in runs that begin with a chunk."""
+    try:
+        yield from content(raw, di, _MAXDIRSIZE)
+    except VfsError:
+        return
+
+
+def entries_in(raw: Raw, data: bytes, base: int = 0) -> list[Entry]:
+    """Return the entries in use in chunks of a directory, as far as they are sound.
+
+    Args:
+        base: byte offset of the chunks in the directory.
+    """
+    fs = raw.fs
+    return parse_dir(
+        data, fs.order, fs.old_dirents, fs.dirblksiz, fs.maxino, base=base, on_damage=lambda _: None
+    )
+
+
+class Names:
+    """Names of inodes. Picklable.
+
+    Args:
+        raw: the file system; all its directories are read.
+    """
+
+    def __init__(self, raw: Raw) -> None:
+        self._names: dict[int, tuple[int, bytes]] = {}
+        self._count: dict[int, int] = {}
+        for parent, di in directories(raw):
+            for base, _, data in chunks_of(raw, di):
+                for _, ino, _, name in entries_in(raw, data, base):
+                    if name not in (b".", b".."):
+                        if ino in self._names:
+                            self._count[ino] = self._count.get(ino, 1) + 1
+                        else:
+                            self._names[ino] = parent, name
+
+    def __contains__(self, ino: int) -> bool:
+        """True when an inode has a name, or is the root."""
+        return ino in self._names or ino == ROOTINO
+
+    def links(self, ino: int) -> int:
+        """Return how many names an inode has."""
+        return self._count.get(ino, int(ino in self._names))
+
+    def path(self, ino: int) -> bytes | None:
+        """Return a path of an inode; None when no name leads to it from the root."""
+        parts: list[bytes] = []
+        while ino != ROOTINO:
+            if ino not in self._names or len(parts) > _DEPTH:
+                return None
+            ino, name = self._names[ino]
+            parts.append(name)
+        return b"/" + b"/".join(reversed(parts))
