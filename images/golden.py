@@ -92,7 +92,16 @@ def make(name: str, out: Path) -> None:
     version, order, bsize, fsize = IMAGES[name]
     image = out / f"{name}.img"
     logged = name.endswith("-log")
-    newfs = [Path(sys.executable).parent / "rumpfs", "newfs", "-O", version, "-B", order, "-b", str(bsize)]
+    newfs: list[str | Path] = [
+        Path(sys.executable).parent / "rumpfs",
+        "newfs",
+        "-O",
+        version,
+        "-B",
+        order,
+        "-b",
+        str(bsize),
+    ]
     size = ["-s", "3m", "--log=256k"] if logged else ["-s", "2m"]
     subprocess.run([*newfs, "-f", str(fsize), *size, image], check=True, stdout=subprocess.DEVNULL)
     base = bytearray(image.read_bytes())

@@ -167,6 +167,14 @@ info         "images": a list of image, size,
                partitions      a list of name address table offset size type filesystem
              a filesystem has format byte_order superblock size block_size fragment_size groups used free
              files files_free state log label last_mounted_on last_written_ns warnings; sizes in bytes
+makefs       image format byte_order size block_size fragment_size groups inodes files frags_free
+tunefs       image written maxcontig maxbpg minfree optimization avgfilesize avgfpdir label
+             "log":            place size flags; place is null when there is none
+             "quotas":         a list of user, group
+growfs       image written old_size size old_groups groups fragment_size summary_moved
+label        image dialect byte_order offset (in bytes) container type disk label sector_size sectors
+             "partitions":     a list of letter offset size (in sectors) type fsize bsize cpg
+             slots warnings    length of the table; what is wrong or odd
 dumpfs       image format byte_order location (in bytes) old_layout warnings
              "superblock":     its fields by their names; bytes are text or hexadecimal
              "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group

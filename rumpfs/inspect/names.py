@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
 from rumpfs.inspect.raw import Raw, content
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFMT, Dinode
@@ -25,7 +26,7 @@ def directories(raw: Raw) -> Iterator[tuple[int, Dinode]]:
 
 
 def chunks_of(raw: Raw, di: Dinode) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (byte offset, frag, bytes) of what can be read of a directory, in runs that begin with a chunk."""
+    """Yield (byte offset, frag, bytes) of what can be read of a directory; each begins with a chunk."""
     try:
         yield from content(raw, di, _MAXDIRSIZE)
     except VfsError:
@@ -42,6 +43,31 @@ def entries_in(raw: Raw, data: bytes, base: int = 0) -> list[Entry]:
     return parse_dir(
         data, fs.order, fs.old_dirents, fs.dirblksiz, fs.maxino, base=base, on_damage=lambda _: None
     )
+
+
+def lookup(raw: Raw, path: bytes) -> int:
+    """Return the inode that a path leads to; symbolic links are not followed.
+
+    Raises:
+        VfsError: ENOENT, ENOTDIR.
+    """
+    ino = ROOTINO
+    for part in path.split(b"/"):
+        if part in (b"", b"."):
+            continue
+        di = raw.inode(ino)
+        if di is None or di.di_mode & IFMT != IFDIR:
+            raise VfsError(errno.ENOTDIR, path.decode("utf-8", "backslashreplace"))
+        found = (
+            below
+            for base, _, data in chunks_of(raw, di)
+            for _, below, _, name in entries_in(raw, data, base)
+            if name == part
+        )
+        ino = next(found, 0)
+        if not ino:
+            raise VfsError(errno.ENOENT, path.decode("utf-8", "backslashreplace"))
+    return ino
 
 
 class Names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from rumpfs.abi import errno
@@ -16,14 +16,60 @@ from rumpfs.fs.ffs.lookup import DirDamage, read_entries
 from rumpfs.fs.ffs.ufsmount import FfsMount
 from rumpfs.inspect.volume import Volume
 from rumpfs.ondisk.ufs.cg import Cg
-from rumpfs.ondisk.ufs.dinode import Dinode, dinode_codec
+from rumpfs.ondisk.ufs.dinode import Dinode, DinodeCodec, dinode_codec
+from rumpfs.ondisk.ufs.direct import Entry
 from rumpfs.vfs.vnode import IFTOVT, NODEV, VDIR, type_of
 
 #: blocks of inodes that are kept
 _BLOCKS: Final = 256
 _NS: Final = 1_000_000_000
 _INT64_MAX: Final = (1 << 63) - 1
+_DOTS: Final = (b".", b"..")
 _DEVICES: Final = (S_IFBLK, S_IFCHR)
+
+
+class InodeBlock:
+    """Neighbouring inodes, decoded when they are asked for.
+
+    Args:
+        codec: decodes them.
+        data: their bytes.
+        first: the number of the first one.
+
+    Attributes:
+        modes: of all of them.
+    """
+
+    __slots__ = ("_codec", "_data", "_first", "modes")
+
+    def __init__(self, codec: DinodeCodec, data: bytes, first: int) -> None:
+        self._codec = codec
+        self._data = data
+        self._first = first
+        self.modes = codec.modes(data)
+
+    def dinode(self, ino: int) -> Dinode:
+        """Return one of them."""
+        return self._codec.decode(self._data, (ino - self._first) * self._codec.size)
+
+
+class Found(NamedTuple):
+    """A name in a directory, and the inode that it is.
+
+    Attributes:
+        mode: di_mode.
+        block: where the rest of the inode is.
+    """
+
+    name: bytes
+    ino: int
+    mode: int
+    block: InodeBlock
+
+    @property
+    def dinode(self) -> Dinode:
+        """The inode."""
+        return self.block.dinode(self.ino)
 
 
 class Inodes:
@@ -40,48 +86,56 @@ class Inodes:
         self._pread = mp.pread
         self._codec = dinode_codec(fs)
         self._inopb = fs.fs_inopb
-        self._blocks: OrderedDict[int, list[Dinode]] = OrderedDict()
+        self._blocks: OrderedDict[int, InodeBlock] = OrderedDict()
         self._initialised: dict[int, int] = {}
 
-    def read(self, ino: int) -> Dinode:
-        """Return an inode in use.
+    def find(self, names: Iterable[Entry], unread: Callable[[bytes, DiskError | VfsError], None]) -> list[Found]:
+        """Return the inodes that the names of a directory are; not those of ``.`` and ``..``.
 
-        Raises:
-            Corrupt: it is free, or holds what no inode may.
-            VfsError: what the host says.
+        Args:
+            names: entries of the directory.
+            unread: is told of each that is damaged or cannot be read, by its name.
         """
-        block, index = divmod(ino, self._inopb)
-        rows = self._blocks.get(block)
-        if rows is None:
-            rows = self._load(block)
-        try:
-            dinode = rows[index]
-        except IndexError:
-            raise self._corrupt(ino, "cg_initediblk", len(rows), "the inode is beyond it") from None
-        if dinode.di_mode & S_IFMT not in IFTOVT:
-            raise self._corrupt(
-                ino, "di_mode", dinode.di_mode, "the inode is free, and something refers to it"
-            )
-        return dinode
+        found = []
+        append, make, blocks = found.append, Found._make, self._blocks
+        shift, mask = self._inopb.bit_length() - 1, self._inopb - 1
+        for _, ino, _, name in names:
+            if name in _DOTS:
+                continue
+            try:
+                block = blocks.get(ino >> shift) or self._load(ino >> shift)
+                mode = block.modes[ino & mask]
+            except IndexError:
+                why = "the inode is beyond it"
+                unread(name, self._corrupt(ino, "cg_initediblk", len(block.modes), why))
+            except (DiskError, VfsError) as error:
+                unread(name, error)
+            else:
+                if mode & S_IFMT in IFTOVT:
+                    append(make((name, ino, mode, block)))
+                else:
+                    why = "the inode is free, and something refers to it"
+                    unread(name, self._corrupt(ino, "di_mode", mode, why))
+        return found
 
     def _corrupt(self, ino: int, field: str, got: int, why: str) -> Corrupt:
         return Corrupt(f"{self._fs.where}: inode {ino}", field, got, why)
 
-    def _load(self, block: int) -> list[Dinode]:
+    def _load(self, block: int) -> InodeBlock:
         """Read a block of inodes, as far as its group has initialised it."""
         fs = self._fs
         first = block * self._inopb
         frag = fs.ino_to_fsba(first)
         if frag + fs.fs_frag > self._mp.um_frags:
             raise self._corrupt(first, "fs_size", fs.fs_size, "the device ends before the inode")
-        rows = list(self._codec.decode_many(self._pread(fs.fs_bsize, frag << fs.fs_fshift)))
+        data = self._pread(fs.fs_bsize, frag << fs.fs_fshift)
         if fs.ufs2:
             cgx, index = divmod(first, fs.fs_ipg)
-            del rows[max(0, self._group(cgx) - index) :]
-        self._blocks[block] = rows
+            data = data[: max(0, self._group(cgx) - index) * self._codec.size]
+        loaded = self._blocks[block] = InodeBlock(self._codec, data, first)
         if len(self._blocks) > _BLOCKS:
             self._blocks.popitem(last=False)
-        return rows
+        return loaded
 
     def _group(self, cgx: int) -> int:
         """Return how many inodes of a group were ever initialised; all when it is damaged."""
@@ -96,14 +150,6 @@ class Inodes:
                 count = fs.fs_ipg
             self._initialised[cgx] = count
         return count
-
-
-class Found(NamedTuple):
-    """A name in a directory, and the inode that it is."""
-
-    name: bytes
-    ino: int
-    dinode: Dinode
 
 
 class Directory(NamedTuple):
@@ -138,41 +184,38 @@ def walk(
         raise VfsError(errno.ENOTDIR)
     seen = {top.i_number}
     pending = [(path.rstrip(b"/"), top.i_number, top)]
-    where = volume.fs.where
     while pending:
         path, ino, dp = pending.pop()
-        entries = list(entries_of(dp, path, inodes, tell))
+        entries = entries_of(dp, path, inodes, tell)
         yield Directory(path or b"/", ino, entries)
         below = []
-        for name, child, dinode in entries:
-            if dinode.di_mode & S_IFMT == S_IFDIR:
+        for found in entries:
+            if found.mode & S_IFMT == S_IFDIR:
+                where, child = path + b"/" + found.name, found.ino
                 if child in seen:
-                    tell(
-                        path + b"/" + name, Corrupt(where, "d_ino", child, "this directory is elsewhere, too")
-                    )
+                    tell(where, Corrupt(volume.fs.where, "d_ino", child, "this directory is elsewhere, too"))
                     continue
                 seen.add(child)
-                below.append((path + b"/" + name, child, FfsDir(volume.mp, VDIR, child, dinode)))
+                below.append((where, child, directory(volume.mp, found)))
         pending += reversed(below)
+
+
+def directory(mp: FfsMount, found: Found) -> FfsDir:
+    """Return a directory that was found."""
+    return FfsDir(mp, VDIR, found.ino, found.dinode)
 
 
 def entries_of(
     dp: FfsDir, path: bytes, inodes: Inodes, tell: Callable[[bytes, DiskError | VfsError], None]
-) -> Iterator[Found]:
-    """Yield what is in a directory, without ``.`` and ``..``.
+) -> list[Found]:
+    """Return what is in a directory, without ``.`` and ``..``.
 
     Args:
         path: of the directory, for `tell`.
         tell: is told what cannot be read, and of which path.
     """
-    read = inodes.read
-    for _, ino, _, name in read_entries(dp, 0, dp.i_size, _Damage(dp, path, tell)):
-        if name in (b".", b".."):
-            continue
-        try:
-            yield Found(name, ino, read(ino))
-        except (DiskError, VfsError) as error:
-            tell(path + b"/" + name, error)
+    entries = read_entries(dp, 0, dp.i_size, _Damage(dp, path, tell))
+    return inodes.find(entries, lambda name, error: tell(path + b"/" + name, error))
 
 
 class _Damage(DirDamage):
@@ -199,8 +242,8 @@ def attributes(mp: FfsMount, ino: int, dinode: Dinode) -> StatResult:
     ) = dinode  # fmt: skip
     if mode & S_IFMT in _DEVICES:
         return stat_result(Inode(mp, type_of(mode), ino, dinode).stat())
-    return StatResult(
+    return StatResult._make((
         mp.um_dev, mode, ino, nlink & 0xFFFFFFFF, uid, gid, NODEV,
         atime * _NS + atimensec, mtime * _NS + mtimensec, ctime * _NS + ctimensec,
         birthtime * _NS + birthnsec, size, blocks & _INT64_MAX, mp.um_fs.fs_bsize, flags, gen & 0xFFFFFFFF,
-    )  # fmt: skip
+    ))  # fmt: skip

@@ -22,9 +22,9 @@ from typing import NamedTuple
 from tests.fuse.mounts import BIN, clear, is_mounted, why_not
 
 HERE = Path(__file__).parent
-ROUNDS = 9
+ROUNDS = 7
 #: rounds of whole commands, which take seconds
-COMMAND_ROUNDS = 3
+COMMAND_ROUNDS = 2
 DIRECTORIES, FILES, SIZE = 2, 50_000, 1024
 #: of the mounts whose host caches nothing
 FEW = 2000

@@ -156,6 +156,18 @@ def test_zeros_have_blocks_when_that_is_asked_for(alone: Shell, tmp_path: Path) 
             assert (taken > 100_000) == bool(words)
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_directory_of_many_names(alone: Shell, tmp_path: Path, order: str) -> None:
+    with tarfile.open(tmp_path / "many.tar", "w") as tar:
+        for number in range(9000):
+            tar.addfile(_member(f"many/{number:05}-{'x' * (number % 200)}"))
+    alone.ok("makefs", "-B", order, "-o", "bsize=4k,fsize=512", "disk.img", "many.tar")
+    _sound(alone.cwd / "disk.img")
+    with mounted(alone.cwd / "disk.img") as mp:
+        assert resolve(mp, "/many").size() > 4096 * (12 + 20)
+        assert len(list(walk(mp.mnt_root))) == 9001
+
+
 def test_sockets_are_left_out(alone: Shell, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()

@@ -35,7 +35,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def image(name: str, tmp_path: Path) -> Path:
     """The image, unpacked."""
     path = tmp_path / name
-    path.write_bytes(lzma.open(GOLDEN / f"{name}.img.xz").read())
+    path.write_bytes(lzma.decompress((GOLDEN / f"{name}.img.xz").read_bytes()))
     return path
 
 

@@ -42,7 +42,7 @@ from rumpfs.ondisk.disklabel import (
     encode_disklabel,
     encode_label,
 )
-from rumpfs.ondisk.labelscan import FoundLabel, find_label
+from rumpfs.ondisk.labelscan import FoundLabel, find_label, find_labels
 from rumpfs.ondisk.layout import BIG, LITTLE, ORDER_NAMES
 from rumpfs.ondisk.mbr import MBR_PTYPE_NETBSD, MBR_SIZE, read_mbr
 
@@ -69,19 +69,12 @@ def run(tool: Tool, args: Namespace) -> None:
 
 
 def _delete(tool: Tool, args: Namespace, window: Window) -> None:
-    count = len(find_all(window)) if args.show else delete_labels(window)
+    count = len(find_labels(window.pread, window.size, args.image)) if args.show else delete_labels(window)
     if not count:
         raise Failure(f"{args.image}: there is no label")
     if not args.show:
         window.fsync()
     tool.write(f"{args.image}: {count} label{'s' if count > 1 else ''} {'would be ' * args.show}deleted\n")
-
-
-def find_all(window: Window) -> list[FoundLabel]:
-    """Return all labels of an image."""
-    from rumpfs.ondisk.labelscan import find_labels
-
-    return find_labels(window.pread, window.size, window.name)
 
 
 # --- which label
@@ -328,20 +321,20 @@ def _write(window: Window, found: FoundLabel, label: Disklabel, args: Namespace)
         data = encode_label(label)
     except ValueError as error:
         raise Failure(f"{args.image}: {error}") from error
-    if _is_there(window, found):
-        replace_label(window, found, data)
+    there = _label_at(window, found)
+    if there is not None:
+        replace_label(window, there, data)
     else:
         place_label(window, data, found.offset, found.base)
     window.fsync()
 
 
-def _is_there(window: Window, found: FoundLabel) -> bool:
-    """Whether a label is there already."""
+def _label_at(window: Window, place: FoundLabel) -> FoundLabel | None:
+    """Return the label that is at a place already."""
     try:
-        find_label(window.pread, window.size, window.name, found.offset)
+        return replace(find_label(window.pread, window.size, window.name, place.offset), base=place.base)
     except DiskError:
-        return False
-    return bool(encode_label(found.label))
+        return None
 
 
 # --- output

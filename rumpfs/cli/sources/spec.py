@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -167,9 +168,7 @@ class Spec:
         if match is None:
             raise ValueError("want seconds, a dot, and nanoseconds")
         seconds, nanoseconds = match.groups(b"0")
-        ns = int(seconds) * _SECOND + int(nanoseconds)
-        node.mtime = node.atime = node.birthtime = ns
-        node.ctime = max(ns, min(node.ctime, self._now))
+        node.mtime = node.atime = node.birthtime = int(seconds) * _SECOND + int(nanoseconds)
 
     def _set_link(self, node: Node, value: bytes) -> None:
         if node.kind != S_IFLNK:
@@ -214,7 +213,7 @@ def file_flags(text: bytes) -> int:
         return 0
     try:
         return change(text.decode("ascii")).of(0)
-    except Exception as error:
+    except ArgumentTypeError as error:
         raise ValueError(str(error)) from error
 
 

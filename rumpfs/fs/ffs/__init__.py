@@ -11,6 +11,10 @@ now is so in an order that lets fsck_ffs -p repair what a cut at any point leave
 links that is never too small, before the entry that names it; the entry is gone before its inode is; content
 and new indirect blocks before the pointers to them; pointers are gone before what they named is free for
 others. Later come maps and counters, which fsck_ffs counts anew, times, and sizes that grow.
+A host that loses its power keeps that order only if it is waited for: `bwrite` begins with a barrier when
+anything was written since the last one; `bawrite` is for what needs nothing before it (a new inode, one link
+more, an entry that goes). Frags that were given back are not used again before a barrier (`Alloc.free`).
+MNT_ASYNC does without barriers: fsck_ffs -p repairs what is left when only this process dies.
 Each operation starts with `Writing.begin`; between two of them the file system is whole, so that is where a
 transaction can end.
 

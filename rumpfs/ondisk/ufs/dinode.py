@@ -7,6 +7,7 @@ itemgetter call and one tuple. Source: NetBSD sys/ufs/ufs/dinode.h.
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,8 +149,8 @@ class DinodeCodec:
     """
 
     __slots__ = (
-        "_codec", "_convert", "_old_owner", "_places", "_pointers", "_room", "decode", "record", "size",
-        "ufs2",
+        "_codec", "_convert", "_mode", "_old_owner", "_places", "_pointers", "_room", "decode", "record",
+        "size", "ufs2",
     )  # fmt: skip
 
     def __init__(self, order: Order, ufs2: bool, old_owner: bool = False) -> None:
@@ -158,6 +159,7 @@ class DinodeCodec:
         self.record = UFS2_DINODE if ufs2 else UFS1_DINODE
         self._codec = self.record.codec(order)
         self.size = self._codec.size
+        self._mode = struct.Struct(f"{order}H{self.size - 2}x")
         self._pointers = self.record.offset("di_db")
         self._room = MAXSYMLINKLEN_UFS2 if ufs2 else MAXSYMLINKLEN_UFS1
         owner = _OLD_OWNER if old_owner else _OWNER
@@ -179,6 +181,10 @@ class DinodeCodec:
     def decode_many(self, data: Buffer) -> Iterator[Dinode]:
         """Yield the inodes that tile `data`, whose length is a multiple of `size`."""
         return map(self._convert, self._codec.iter_unpack_flat(data))
+
+    def modes(self, data: Buffer) -> list[int]:
+        """Return di_mode of the inodes that tile `data`, whose length is a multiple of `size`."""
+        return [mode for (mode,) in self._mode.iter_unpack(data)]
 
     def fast_symlink(self, data: Buffer, offset: int, length: int) -> bytes:
         """Return the text of a symlink that is kept in the inode at `offset`.

@@ -93,7 +93,7 @@ WC_INODELIST = Record(
 WC_INODE = Record("wc_inodes", 8, ((0, "wc_inumber", U32), (4, "wc_imode", U32)))
 
 #: wc_type -> the list, the field with its number of entries, an entry.
-_LISTS = {
+WC_LISTS = {
     WAPBL_WC_INODES: (WC_INODELIST, "wc_inocnt", WC_INODE),
     WAPBL_WC_REVOCATIONS: (WC_BLOCKLIST, "wc_blkcount", WC_BLOCK),
     WAPBL_WC_BLOCKS: (WC_BLOCKLIST, "wc_blkcount", WC_BLOCK),
@@ -367,9 +367,9 @@ class Wapbl:
         where = f"{self.where}: record at byte {offset} of it"
         data = self._read(self._block, self._start + offset)
         kind = WC_BLOCKLIST.codec(self.order).unpack(data).wc_type
-        if kind not in _LISTS:
+        if kind not in WC_LISTS:
             raise BadMagic(where, f"wc_type is {kind:#x}")
-        head, counter, entry = _LISTS[kind]
+        head, counter, entry = WC_LISTS[kind]
         row = head.codec(self.order).unpack(data)
         count = getattr(row, counter)
         most = (self._block - head.size) // entry.size

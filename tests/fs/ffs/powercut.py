@@ -136,12 +136,12 @@ class Step(NamedTuple):
     """The state after an operation.
 
     Attributes:
-        count: the writes so far.
+        written: the writes so far.
         held: what each path names.
         synced: the paths that a sync or fsync has just acknowledged.
     """
 
-    count: int
+    written: int
     held: dict[bytes, Held]
     synced: set[bytes]
 
@@ -152,7 +152,7 @@ class Step(NamedTuple):
 class Cut(NamedTuple):
     """A cut: how many writes were made before it, what of them is missing, and the image that is left."""
 
-    count: int
+    written: int
     lost: str
     image: bytes
 
@@ -234,7 +234,7 @@ class Tape:
         (device,) = devices
         count = chance.randrange(len(device.writes) + 1)
         lost = _lose(chance, data, device, count)
-        return Cut(cut.count, f"{cut.lost}; {lost} of {count} writes of the replay", bytes(data))
+        return Cut(cut.written, f"{cut.lost}; {lost} of {count} writes of the replay", bytes(data))
 
     def prefixes(self, chance: random.Random, sample: int) -> Iterator[Cut]:
         """Yield cuts of a host that keeps the order, some of them within a write."""
@@ -279,8 +279,8 @@ class Tape:
 
     def _content(self, cut: Cut, image: Path) -> Iterator[str]:
         """Compare what the image holds with what it may hold."""
-        done = [number for number, step in enumerate(self._steps) if step.count <= cut.count]
-        last = next((n for n, step in enumerate(self._steps) if step.count > cut.count), done[-1])
+        done = [number for number, step in enumerate(self._steps) if step.written <= cut.written]
+        last = next((n for n, step in enumerate(self._steps) if step.written > cut.written), done[-1])
         first = max((number for number in done if self._steps[number].synced), default=0)
         possible: dict[bytes, set[bytes]] = {}
         for step in self._steps[first : last + 1]:

@@ -131,6 +131,28 @@ def test_freebsd_s_attributes_are_changed_and_the_rest_is_kept(name: str, tmp_pa
         assert attributes(resolve(mp, "/xattrs")) == {b"test": b"testvalue"}
 
 
+@pytest.mark.parametrize("name", freebsd_images())
+def test_an_area_is_what_freebsd_makes_of_the_same_attributes(name: str, tmp_path: Path) -> None:
+    """Each attribute is set to what it is; every byte of the areas stays, at another place."""
+    image = scratch_copy(freebsd_image(name), tmp_path)
+
+    def areas() -> list[bytes]:
+        with Editor(image) as editor:
+            dinodes = [editor.dinode(editor.ino(f"/xattrs{number}")) for number in ("", 2, 3)]
+            bsize = editor.fs.fs_bsize
+            return [
+                b"".join(editor.read(bsize, editor.at(frag)) for frag in d.di_extb if frag)[: d.di_extsize]
+                for d in dinodes
+            ]
+
+    before = areas()
+    with writable(image) as mp:
+        for path, attrname in (("/xattrs", b"test"), ("/xattrs2", b"attr7"), ("/xattrs3", b"big")):
+            vp = resolve(mp, path)
+            put(vp, attrname, bytes(vp.getextattr(USER, attrname, ROOT)))
+    assert areas() == before
+
+
 def test_a_freebsd_image_without_check_hashes_is_known_by_its_time_of_mounting(tmp_path: Path) -> None:
     image = scratch_copy(freebsd_image("ufs-little"), tmp_path)
     with Editor(image) as editor:

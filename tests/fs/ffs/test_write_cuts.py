@@ -41,7 +41,7 @@ def _tape(tmp_path: Path, form: tuple[int, str, int, int], mode: str, seed: int,
 
 def _cut(tape: Tape, order: str, sample: int, image: Path) -> None:
     for cut in getattr(tape, order)(random.Random(sample), sample):
-        assert tape.complaints(cut, image) == [], f"after {cut.count} writes: lost {cut.lost or 'nothing'}"
+        assert tape.complaints(cut, image) == [], f"after {cut.written} writes: lost {cut.lost or 'nothing'}"
 
 
 @pytest.mark.parametrize("mode", ["plain", "log"])
@@ -56,9 +56,9 @@ def test_a_cut_while_the_log_is_replayed(form: tuple[int, str, int, int], tmp_pa
     tape = _tape(tmp_path, form, "log", 11, 100)
     chance = random.Random(1)
     for cut in tape.reorderings(chance, 10):
-        if cut.count > 20:  # the log has been made
+        if cut.written > 20:  # the log has been made
             second = tape.interrupted(cut, chance, tmp_path / "replay")
-            assert tape.complaints(second, tmp_path / "cut") == [], f"after {cut.count} writes: {second.lost}"
+            assert tape.complaints(second, tmp_path / "cut") == [], f"after {cut.written}: {second.lost}"
 
 
 @pytest.mark.slow

@@ -224,3 +224,38 @@ class PartContent(Content):
         """Where the only part begins, if it is all of the file."""
         parts = self._parts
         return parts[0].place if len(parts) == 1 and parts[0].length == self.size else None
+
+
+class HeldContent(Content):
+    """Bytes in memory, such as those of a directory."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, name: bytes, data: bytes) -> None:
+        self.name = name
+        self.size = len(data)
+        self._data = data
+
+    def open(self) -> int:
+        """There is nothing to open."""
+        return -1
+
+    def close(self, fd: int) -> None:
+        """There is nothing to close."""
+
+    def parts(self, fd: int) -> Iterable[Part]:
+        """Return one part: there are no holes."""
+        return [Part(0, self.size, 0)]
+
+    def read(self) -> bytes:
+        """Return all bytes."""
+        return self._data
+
+    def fill(self, fd: int, view: memoryview, start: int) -> None:
+        """Put the bytes from `start` on into a view."""
+        view[:] = self._data[start : start + len(view)]
+
+    @property
+    def whole(self) -> int | None:
+        """It is in no host file."""
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rumpfs.abi.stat import S_IFBLK, S_IFCHR
 from rumpfs.fs.ffs.makefs.blocks import BlockMap
-from rumpfs.fs.ffs.makefs.content import PIECE, Content
+from rumpfs.fs.ffs.makefs.content import PIECE, Content, HeldContent
 from rumpfs.fs.ffs.makefs.plan import Inode, Mapping, Plan, frags_of
 from rumpfs.fs.ffs.newfs import Newfs, Random
 from rumpfs.fs.ffs.newfs_group import GroupUse, free_frags, initial_inodes
 from rumpfs.fs.ffs.newfs_layout import Parameters
 from rumpfs.ondisk.layout import LITTLE
-from rumpfs.ondisk.ufs.dinode import dinode_codec
+from rumpfs.ondisk.ufs.dinode import Dinode, dinode_codec
 from rumpfs.ondisk.ufs.fs import NDADDR, NIADDR, ROOTINO
 from rumpfs.ondisk.ufs.wapbl import DEV_BSIZE
 
@@ -57,6 +58,8 @@ class Makefs(Newfs):
             if inode.node.children is not None
         )
         self._codec = dinode_codec(fs)
+        self._gen = struct.Struct(fs.order + "i")
+        self._gen_offset = self._codec.record.offset("di_gen")
 
     # --- groups
 
@@ -89,14 +92,12 @@ class Makefs(Newfs):
             text = node.target
         elif node.kind in _DEVICES:
             db = (_rdev(node.rdev, fs.ufs2), *(0,) * (NDADDR - 1))
-        atime, mtime, ctime, birth = node.atime, node.mtime, node.ctime, node.birthtime
-        dinode = self._codec.decode(blank)._replace(
-            di_mode=node.mode, di_nlink=node.nlink, di_uid=node.uid, di_gid=node.gid, di_size=inode.size,
-            di_blocks=frags_of(inode, fs.fs_frag) * fs.fs_fsize // DEV_BSIZE, di_flags=node.flags,
-            di_atime=atime // _SECOND, di_atimensec=atime % _SECOND,
-            di_mtime=mtime // _SECOND, di_mtimensec=mtime % _SECOND,
-            di_ctime=ctime // _SECOND, di_ctimensec=ctime % _SECOND,
-            di_birthtime=birth // _SECOND, di_birthnsec=birth % _SECOND, di_db=db, di_ib=ib,
+        (gen,) = self._gen.unpack_from(blank, self._gen_offset)
+        blocks = frags_of(inode, fs.fs_frag) * fs.fs_fsize // DEV_BSIZE
+        dinode = Dinode(
+            node.mode, node.nlink, node.uid, node.gid, inode.size, blocks, node.flags, gen,
+            *divmod(node.atime, _SECOND), *divmod(node.mtime, _SECOND), *divmod(node.ctime, _SECOND),
+            db, ib, *divmod(node.birthtime, _SECOND), 0, (0, 0),
         )  # fmt: skip
         return self._codec.encode(dinode, blank, text)
 
@@ -132,7 +133,7 @@ class Makefs(Newfs):
         for inode in self._plan.inodes:
             content = inode.node.content
             if inode.mapping is not None:
-                assert content is not None
+                content = content or HeldContent(b"", inode.data)
                 self._write_mapped(sink, inode, inode.mapping, content)
             elif inode.place is not None:
                 place = inode.place

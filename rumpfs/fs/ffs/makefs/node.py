@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
-from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from rumpfs.abi.stat import S_IFDIR, S_IFLNK, S_IFMT
 from rumpfs.base.errors import VfsError
 
 if TYPE_CHECKING:
@@ -142,11 +142,3 @@ def merge(into: Node, other: Node, replace: bool, where: bytes = b".") -> None:
         else:
             text = path.decode("utf-8", "backslashreplace")
             raise VfsError(errno.EEXIST, f"{text} is in more than one of the sources; -r takes the last one")
-
-
-def regular(content: Content | None, **attributes: int) -> Node:
-    """Return a regular file."""
-    node = Node(S_IFREG | attributes.pop("mode", 0o644), content=content)
-    for name, value in attributes.items():
-        setattr(node, name, value)
-    return node
