@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from io import FileIO, RawIOBase
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from rumpfs.abi import errno
 from rumpfs.abi.stat import S_IFDIR, S_IFMT, major, makedev, minor
@@ -177,25 +177,51 @@ class HostFiles:
         return mask
 
 
+class Scanned(Protocol):
+    """What `ServerFiles.scan` finds: a name, and st_mode of what it names."""
+
+    @property
+    def name(self) -> bytes: ...
+    @property
+    def mode(self) -> int: ...
+
+
+class _Scanned(NamedTuple):
+    """What is in a directory of a server."""
+
+    name: bytes
+    mode: int
+    st: StatResult
+
+
 class ServerFiles(Client):
     """A server's files."""
 
     number = staticmethod(makedev)
 
     def scan(
-        self, path: bytes, failed: Callable[[bytes, OSError], None]
-    ) -> Iterator[tuple[bytes, StatResult]]:
-        """Yield the names in a directory, sorted, each with its own attributes.
+        self, path: bytes, failed: Callable[[bytes, OSError], None], above: Any = None
+    ) -> Sequence[Scanned]:
+        """Return what is in a directory, by name.
 
         Args:
             failed: is told the names whose attributes cannot be had, and why.
+            above: what another scan has found at `path`; None: nothing is known of it.
         """
         slash = b"" if path.endswith(b"/") else b"/"
+        found = []
         for name in sorted(self.listdir(path)):
             try:
-                yield name, self.lstat(path + slash + name)
+                st = self.lstat(path + slash + name)
             except OSError as error:
                 failed(name, error)
+            else:
+                found.append(_Scanned(name, st.st_mode, st))
+        return found
+
+    def attributes(self, found: Any) -> StatResult:
+        """Return the attributes of what `scan` has found."""
+        return found.st  # type: ignore[no-any-return]
 
     def reader(self, path: bytes) -> RawIOBase:
         """Open a file for reading."""

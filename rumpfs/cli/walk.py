@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from rumpfs.abi.stat import S_IFDIR, S_IFMT
-from rumpfs.cli.places import Place, ServerFiles
+from rumpfs.cli.places import Place, Scanned, ServerFiles, printable
 from rumpfs.cli.tool import Tool
 from rumpfs.client.records import StatResult
 
@@ -14,44 +14,81 @@ from rumpfs.client.records import StatResult
 DEPTH_MAX: Final = 512
 
 
-class Visit(NamedTuple):
-    """A file that a walk meets: its own attributes, and how many directories it is below the top."""
+class Visit:
+    """A file that a walk meets.
 
-    place: Place[ServerFiles]
-    st: StatResult
-    depth: int
+    Args:
+        top: the place that the walk began at, or any on that side.
+        path: its path on that side.
+        depth: how many directories it is below the top.
+        mode: st_mode; of a symbolic link, its own.
+        found: what a scan has found of it; None when `st` is known.
+        st: its attributes.
+    """
+
+    __slots__ = ("_found", "_st", "_top", "depth", "mode", "path")
+
+    def __init__(
+        self,
+        top: Place[ServerFiles],
+        path: bytes,
+        depth: int,
+        mode: int,
+        found: Scanned | None,
+        st: StatResult | None = None,
+    ) -> None:
+        self._top = top
+        self.path = path
+        self.depth = depth
+        self.mode = mode
+        self._found = found
+        self._st = st
+
+    @property
+    def place(self) -> Place[ServerFiles]:
+        """Its place."""
+        return Place(self._top.files, self.path, self._top.prefix)
+
+    @property
+    def st(self) -> StatResult:
+        """Its attributes; of a symbolic link, its own."""
+        if self._st is None:
+            self._st = self._top.files.attributes(self._found)
+        return self._st
 
     @property
     def is_dir(self) -> bool:
         """Whether it is a directory."""
-        return self.st.st_mode & S_IFMT == S_IFDIR
+        return self.mode & S_IFMT == S_IFDIR
+
+    def children(self, tool: Tool) -> list[Visit]:
+        """Return what is in a directory, by name; what cannot be read has been said."""
+        top, path, depth = self._top, self.path, self.depth + 1
+        slash = path if path.endswith(b"/") else path + b"/"
+
+        def failed(name: bytes, error: OSError) -> None:
+            tool.failed(top.prefix + printable(slash + name), error)
+
+        try:
+            scanned = top.files.scan(path, failed, self._found)
+        except OSError as error:
+            tool.failed(str(self.place), error)
+            return []
+        return [Visit(top, slash + found.name, depth, found.mode, found) for found in scanned]
 
 
-def visit(tool: Tool, place: Place[ServerFiles], depth: int = 0, follow: bool = False) -> Visit | None:
+def visit(tool: Tool, place: Place[ServerFiles], follow: bool = False) -> Visit | None:
     """Return a file with its attributes; None when they cannot be had, which has been said then.
 
     Args:
         follow: those of what a symbolic link leads to.
     """
     try:
-        return Visit(place, place.files.stat(place.path, follow_symlinks=follow), depth)
+        st = place.files.stat(place.path, follow_symlinks=follow)
     except OSError as error:
         tool.failed(str(place), error)
         return None
-
-
-def children(tool: Tool, directory: Visit) -> list[Visit]:
-    """Return what is in a directory, by name; what cannot be read has been said."""
-    place, depth = directory.place, directory.depth + 1
-
-    def failed(name: bytes, error: OSError) -> None:
-        tool.failed(str(place.below(name)), error)
-
-    try:
-        return [Visit(place.below(name), st, depth) for name, st in place.files.scan(place.path, failed)]
-    except OSError as error:
-        tool.failed(str(place), error)
-        return []
+    return Visit(place, place.path, 0, st.st_mode, None, st)
 
 
 def walk(
@@ -69,24 +106,32 @@ def walk(
         enter: whether to go into a directory; into all when None.
         bottom_up: a directory comes after what is in it.
     """
-    # A file, and the directories above it; with None it is a directory whose contents have been yielded.
-    pending: list[tuple[Visit, frozenset[tuple[int, int]] | None]] = [(top, frozenset())]
+    # The directories that the walk is in, each with what is left of it; the first one holds only the top.
+    pending: list[tuple[Visit, Iterator[Visit]]] = [(top, iter((top,)))]
+    entered: set[tuple[int, int]] = set()
     while pending:
-        found, above = pending.pop()
-        if above is None:
-            yield found
-            continue
-        inside = found.is_dir and (enter is None or enter(found))
-        identity = (found.st.st_dev, found.st.st_ino)
-        if inside and (identity in above or found.depth >= DEPTH_MAX):
-            tool.error(f"{found.place}: this directory contains itself: its file system is damaged")
-            inside = False
-        if not inside:
-            yield found
-            continue
-        if bottom_up:
-            pending.append((found, None))
+        directory, left = pending[-1]
+        for found in left:
+            if found.mode & S_IFMT != S_IFDIR or (enter is not None and not enter(found)):
+                yield found
+                continue
+            identity = _identity(found)
+            if identity in entered or found.depth >= DEPTH_MAX:
+                tool.error(f"{found.place}: this directory contains itself: its file system is damaged")
+                yield found
+                continue
+            if not bottom_up:
+                yield found
+            entered.add(identity)
+            pending.append((found, iter(found.children(tool))))
+            break
         else:
-            yield found
-        below = above | {identity}
-        pending += [(child, below) for child in reversed(children(tool, found))]
+            pending.pop()
+            if pending:
+                entered.remove(_identity(directory))
+                if bottom_up:
+                    yield directory
+
+
+def _identity(found: Visit) -> tuple[int, int]:
+    return found.st.st_dev, found.st.st_ino

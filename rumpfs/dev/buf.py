@@ -32,6 +32,9 @@ _BUF = 200
 _SECTOR = 512
 _LARGEST = 65536
 
+#: Blocks that wait to be written before others at most.
+_FIRST_MAX = 256
+
 
 class Buf:
     """A block of a device in memory.
@@ -75,6 +78,7 @@ class BufCache:
         "_bufs",
         "_delayed",
         "_failed",
+        "_first",
         "_fsync",
         "_grain",
         "_largest",
@@ -109,6 +113,7 @@ class BufCache:
         self._largest = largest
         self._bufs: OrderedDict[int, Buf] = OrderedDict()
         self._delayed: dict[int, Buf] = {}
+        self._first: set[int] = set()  # addresses of those that are written before others
         self._nbytes = 0
         self.delayed = 0
         memory.add_reclaimer(self.reclaim)
@@ -146,10 +151,13 @@ class BufCache:
         """Return a buffer for a block whose former content does not matter; it is all zeros."""
         old = self._delayed.get(address)
         start, stop = (old.start, min(old.stop, nbytes)) if old is not None else (0, 0)
+        first = address in self._first
         self.binval(address)
         bp = Buf(address, bytearray(nbytes))
         if stop:
             self.bdwrite(bp, start, stop)
+            if first:
+                self._first.add(address)
         self._enter(bp)
         return bp
 
@@ -179,8 +187,8 @@ class BufCache:
 
         Errors: what `failed` returns.
         """
-        if self.unsettled and self.ordered and not self.logged:
-            self.barrier()
+        if not self.logged:
+            self._order()
         self.bawrite(bp, start, stop)
 
     def bawrite(self, bp: Buf, start: int = 0, stop: int | None = None) -> None:
@@ -204,6 +212,17 @@ class BufCache:
         self.delayed += stop - start
         self._delayed[bp.address] = bp
 
+    def bdwrite_first(self, bp: Buf, start: int = 0, stop: int | None = None) -> None:
+        """Write the bytes [start, stop) of a buffer before what the next `bwrite` or `flush` writes.
+
+        Errors: what `failed` returns.
+        """
+        self.bdwrite(bp, start, stop)
+        if not self.logged:
+            self._first.add(bp.address)
+            if len(self._first) > _FIRST_MAX:
+                self._order()
+
     def rewrite(self, address: int, data: bytes, nbytes: int = 0) -> None:
         """Let the block at byte `address` begin with `data`; what differs is written at the next `flush`.
 
@@ -222,8 +241,8 @@ class BufCache:
 
     def flush(self) -> None:
         """Write what was delayed, after everything written before. Errors: what `failed` returns."""
-        if self._delayed and self.unsettled and self.ordered and not self.logged:
-            self.barrier()
+        if self._delayed and not self.logged:
+            self._order()
         for bp in self.pending():
             self._write(bp, bp.start, bp.stop)
 
@@ -235,6 +254,16 @@ class BufCache:
     def pending(self) -> list[Buf]:
         """Return the buffers of which something is delayed, in the order of the addresses."""
         return [self._delayed[address] for address in sorted(self._delayed)]
+
+    def _order(self) -> None:
+        """Let everything written so far, and then what comes first, be on the host's disk."""
+        if self.unsettled and self.ordered:
+            self.barrier()
+        if self._first:
+            for bp in [self._delayed[address] for address in sorted(self._first)]:
+                self._write(bp, bp.start, bp.stop)
+            if self.ordered:
+                self.barrier()
 
     def barrier(self) -> None:
         """Wait until the host's disk has what was written. Errors: what `failed` returns."""
@@ -265,6 +294,7 @@ class BufCache:
             self._credit(bp)
         self._bufs.clear()
         self._delayed.clear()
+        self._first.clear()
         self.delayed = 0
 
     def reclaim(self, nbytes: int) -> int:
@@ -298,6 +328,7 @@ class BufCache:
     def _clean(self, bp: Buf) -> None:
         """Nothing of a buffer is to be written any more."""
         del self._delayed[bp.address]
+        self._first.discard(bp.address)
         self.delayed -= bp.stop - bp.start
         bp.start = bp.stop = 0
 

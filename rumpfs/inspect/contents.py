@@ -201,10 +201,9 @@ def _group(raw: Raw, owner: Owner, start: int, length: int) -> Iterator[Structur
 def _inodes(raw: Raw, owner: Owner, start: int, length: int) -> Iterator[Structure]:
     fs = raw.fs
     table = owner.frag << fs.fs_fshift
-    first = (start - table) // fs.dinode_size
-    for index in range(
-        first, min((start + length - table + fs.dinode_size - 1) // fs.dinode_size, fs.fs_ipg)
-    ):
+    size = fs.dinode_size
+    end = (start + length - table + size - 1) // size
+    for index in range((start - table) // size, min(end, fs.fs_ipg)):
         found = inode(raw, owner.cgx * fs.fs_ipg + index)
         if found is not None:
             yield found

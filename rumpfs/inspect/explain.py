@@ -12,6 +12,7 @@ from rumpfs.inspect import contents
 from rumpfs.inspect.names import Names, lookup
 from rumpfs.inspect.owners import Kind, Owner, Owners
 from rumpfs.inspect.raw import Pieces, Raw, content, level_of
+from rumpfs.inspect.shown import TYPES
 from rumpfs.inspect.slack import Chunks
 from rumpfs.inspect.structures import Structure, text_field
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, Dinode
@@ -146,9 +147,7 @@ def inode(raw: Raw, ino: int, names: Names | None = None) -> Explanation:
     if cg is not None and index >= cg.initediblk:
         owners.append("never initialised: what is here means nothing")
     used = None if cg is None else cg.inode_used(index)
-    what = f"inode {ino}, {'free' if not di.di_mode else 'in use'}"
-    if used is not None and used != bool(di.di_mode):
-        what += f"; its group has it {'in use' if used else 'free'}"
+    what = TYPES.get((di.di_mode & IFMT) >> 12, f"of unknown type {di.di_mode & IFMT:06o}")
     return Explanation(
         f"inode {ino}", found.offset, found.size, found.offset >> raw.fs.fs_fshift, ino // raw.fs.fs_ipg,
         what, tuple(owners), used, tuple(structures), extents, indirect,

@@ -278,7 +278,7 @@ class Path:
     def walk(self) -> Iterator[tuple[Path, list[str], list[str]]]:
         """Yield (directory, names of directories, names of other files) from the top on (Path.walk)."""
         for directory in self.image.walk(str(self)):
-            below = [(os.fsdecode(each.name), each.dinode.di_mode & S_IFMT) for each in directory.entries]
+            below = [(os.fsdecode(each.name), each.mode & S_IFMT) for each in directory.entries]
             yield (
                 Path(self.image, directory.path),
                 [name for name, kind in below if kind == S_IFDIR],

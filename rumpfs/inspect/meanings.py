@@ -1,7 +1,7 @@
 """What the fields of on-disk structures mean, in a line each: the one table behind `rumpfs explain`.
 
 Keyed by the name of the `Record` and by that of the field. An entry is the meaning, or the meaning and how
-the value is shown. Source: the headers that `rumpfs.ondisk` names, and the man pages fs(5), dir(5), disklabel(5).
+the value is shown. Source: the headers that `rumpfs.ondisk` names; fs(5), dir(5), disklabel(5).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from rumpfs.ondisk.ufs.dinode import IFMT
 #: ``show(value)`` puts a value in words
 Show = Callable[[Any], str]
 
-_TYPES: Final = {
+#: types of files by the upper bits of di_mode, which are d_type, too
+TYPES: Final = {
     0: "free", 1: "fifo", 2: "character device", 4: "directory", 6: "block device", 8: "regular file",
     10: "symbolic link", 12: "socket", 14: "whiteout",
 }  # fmt: skip
@@ -24,9 +25,10 @@ def plain(value: Any) -> str:
         text = value.rstrip(b"\0")
         return text.decode("utf-8", "backslashreplace") if _is_text(text) else text.hex(" ", -4)
     if isinstance(value, tuple):
-        last = max((index for index, number in enumerate(value) if number), default=-1)
-        shown = " ".join(map(str, value[: last + 1]))
-        return f"{shown} (and {len(value) - last - 1} of 0)".lstrip() if last + 1 < len(value) else shown
+        count = max((index for index, number in enumerate(value, 1) if number), default=0)
+        shown = " ".join(map(str, value[:count]))
+        more = len(value) - count
+        return f"{shown}, {more} more of 0" if shown and more else shown or f"0, {more} times"
     return str(value)
 
 
@@ -54,13 +56,13 @@ def mask(value: int) -> str:
 
 def mode(value: int) -> str:
     """Show di_mode."""
-    kind = _TYPES.get((value & IFMT) >> 12, "no type that is known")
-    return f"{value:#o} ({kind}{f', {value & 0o7777:04o}' if value else ''})"
+    kind = TYPES.get((value & IFMT) >> 12, "no type that is known")
+    return f"{value:06o} ({kind}{f', {value & 0o7777:04o}' if value else ''})"
 
 
 def dtype(value: int) -> str:
     """Show d_type."""
-    return f"{value} ({'unknown' if not value else _TYPES.get(value, 'no type that is known')})"
+    return f"{value} ({'unknown' if not value else TYPES.get(value, 'no type that is known')})"
 
 
 def device(value: int) -> str:

@@ -64,7 +64,7 @@ class Chunks:
         self.size = fs.dirblksiz
 
     def places(self, chunk: bytes) -> Iterator[Place]:
-        """Yield the entries of a chunk, and behind each what is left of others; up to the first damaged one."""
+        """Yield the entries of a chunk, and what is left of others; up to the first damaged one."""
         offset = 0
         while offset + DIRECT_HEADER <= len(chunk):
             ino, reclen, dtype, namlen = self._head(chunk, offset)
@@ -88,7 +88,7 @@ class Chunks:
         return (place for place in self.places(chunk) if place.deleted)
 
     def owner(self, chunk: bytes) -> tuple[int, int] | None:
-        """Return the inodes of a directory and of its parent, when a chunk is the first one of a directory."""
+        """Return the inodes of a directory and of its parent; None when it is not its first chunk."""
         if len(chunk) < 2 * DIRECT_HEADER + 8:
             return None
         ino, reclen, dtype, namlen = self._head(chunk, 0)

@@ -89,14 +89,16 @@ class Inodes:
         self._blocks: OrderedDict[int, InodeBlock] = OrderedDict()
         self._initialised: dict[int, int] = {}
 
-    def find(self, names: Iterable[Entry], unread: Callable[[bytes, DiskError | VfsError], None]) -> list[Found]:
+    def find(
+        self, names: Iterable[Entry], unread: Callable[[bytes, DiskError | VfsError], None]
+    ) -> list[Found]:
         """Return the inodes that the names of a directory are; not those of ``.`` and ``..``.
 
         Args:
             names: entries of the directory.
             unread: is told of each that is damaged or cannot be read, by its name.
         """
-        found = []
+        found: list[Found] = []
         append, make, blocks = found.append, Found._make, self._blocks
         shift, mask = self._inopb.bit_length() - 1, self._inopb - 1
         for _, ino, _, name in names:

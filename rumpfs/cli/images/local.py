@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import RawIOBase
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 from rumpfs.abi import errno
-from rumpfs.abi.mount import MNT_RDONLY, UFS_ARGS
+from rumpfs.abi.mount import MNT_ASYNC, MNT_RDONLY, UFS_ARGS
 from rumpfs.base.address import ImageAddress
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.base.registry import solve
 from rumpfs.cli.images.direct import DirectTransport
 from rumpfs.cli.images.opening import reported
-from rumpfs.cli.places import ServerFiles
+from rumpfs.cli.places import Scanned, ServerFiles
 from rumpfs.cli.tool import FAILED, Failure
 from rumpfs.client.errors import rump_error
 from rumpfs.client.raw import Syscalls
@@ -26,7 +27,7 @@ from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.inspect.file import ImageFile
 from rumpfs.inspect.volume import HOLE, extents
-from rumpfs.inspect.walk import Inodes, attributes, entries_of
+from rumpfs.inspect.walk import Found, Inodes, attributes, directory, entries_of
 from rumpfs.kern.kernel import Kernel
 from rumpfs.kern.local import Local
 from rumpfs.kern.sys_mount import sys_mount
@@ -36,6 +37,7 @@ from rumpfs.vfs.vnode import VREG
 _COMPONENTS: Final = ("rumpvfs", "rumpdev", "rumpdev_disk", "rumpfs_ffs")
 #: what the image is called in its kernel
 _KEY: Final = b"/dev/image"
+_NAME: Final = attrgetter("name")
 
 
 class _Kept(logging.Handler):
@@ -94,15 +96,19 @@ class ImageFiles(ServerFiles):
             self._kernel.reboot(0)
             raise
         self.forgotten: list[int] = []
-        self._inodes: Inodes | None = None
         self._p = self._kernel.spawn(b"rumpfs")
+        root = namei(self._p, b"/")
+        assert isinstance(root, FfsDir)
+        self._mp = root.v_mount
+        self._inodes = Inodes(self._mp)
         self._transport = DirectTransport(self._p)  # type: ignore[assignment]
         self.sys = Syscalls(self._transport)
 
     def _mount(self) -> None:
         memory = Local()
         args = memory.map(UFS_ARGS.pack(memory.string(_KEY)))
-        flags = 0 if self.writable else MNT_RDONLY
+        # What a verb does ends soon: nobody waits for the disk before it does.
+        flags = MNT_ASYNC if self.writable else MNT_RDONLY
         memory.run(
             sys_mount(
                 self._kernel.initproc, memory.string(b"ffs"), memory.string(b"/"), flags, args, UFS_ARGS.size
@@ -110,25 +116,29 @@ class ImageFiles(ServerFiles):
         )
 
     def scan(
-        self, path: bytes, failed: Callable[[bytes, OSError], None]
-    ) -> Iterator[tuple[bytes, StatResult]]:
-        """Yield the names in a directory, sorted, each with its own attributes, fast."""
+        self, path: bytes, failed: Callable[[bytes, OSError], None], above: Any = None
+    ) -> Sequence[Scanned]:
+        """Return what is in a directory, by name; see there. Fast, while nobody writes."""
+        if self.writable:
+            return super().scan(path, failed)
         with self._named(path):
-            vp = None if self.writable else namei(self._p, path)
+            vp = namei(self._p, path) if above is None else directory(self._mp, above)
         if not isinstance(vp, FfsDir):
-            yield from super().scan(path, failed)
-            return
-        slash = b"" if path.endswith(b"/") else b"/"
+            return super().scan(path, failed)
 
         def damaged(where: bytes, error: DiskError | VfsError) -> None:
             text = error.why if isinstance(error, VfsError) else str(error)
-            failed(where[len(path) + len(slash) :], rump_error(error.errno, where, text=text or None))
+            failed(where[1:], rump_error(error.errno, path.rstrip(b"/") + where, text=text or None))
 
-        mp = vp.v_mount
-        if self._inodes is None:
-            self._inodes = Inodes(mp)
-        for name, ino, dinode in sorted(entries_of(vp, path.rstrip(b"/"), self._inodes, damaged)):
-            yield name, attributes(mp, ino, dinode)
+        found = entries_of(vp, b"", self._inodes, damaged)
+        found.sort(key=_NAME)
+        return found
+
+    def attributes(self, found: Any) -> StatResult:
+        """Return the attributes of what `scan` has found."""
+        if isinstance(found, Found):
+            return attributes(self._mp, found.ino, found.dinode)
+        return super().attributes(found)
 
     def reader(self, path: bytes) -> RawIOBase:
         """Open a file for reading; a regular one without system calls, while nobody writes."""

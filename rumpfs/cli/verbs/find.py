@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
@@ -203,7 +204,7 @@ def _not(test: Test) -> Test:
 def run(tool: Tool, args: Namespace) -> None:
     """Show what matches below what the command line names."""
     try:
-        matches = _expression(args.expression)
+        matches = _expression(args.expression) if args.expression else None
     except ValueError as error:
         raise Failure(str(error), USAGE) from error
     entries: list[dict[str, object]] = []
@@ -217,27 +218,48 @@ def run(tool: Tool, args: Namespace) -> None:
             deep = args.maxdepth is not None and found.depth >= args.maxdepth
             return not deep and not (args.one and found.st.st_dev != device)
 
+        show = _shower(tool, args, top, entries)
         for found in walk(tool, top, enter, args.bottom_up):
             try:
-                if found.depth >= args.mindepth and matches(found):
-                    _show(tool, args, found, entries)
+                if found.depth >= args.mindepth and (matches is None or matches(found)):
+                    show(found)
             except OSError as error:
                 tool.failed(str(found.place), error)
     if args.json:
         tool.write(json_text({"entries": entries}))
 
 
-def _show(tool: Tool, args: Namespace, found: Visit, entries: list[dict[str, object]]) -> None:
-    st, place = found.st, found.place
-    if not args.json and not args.long:
-        tool.write(f"{place}" + ("\0" if args.zero else "\n"))
-        return
-    target = place.files.readlink(place.path) if st.st_mode & S_IFMT == S_IFLNK else None
-    if args.json:
-        entries.append(listing.node(place.name or b"/", place.path, st, target))
-        return
-    mode, size = listing.mode_string(st.st_mode), listing.size_text(st)
-    when = listing.when(st.st_mtime_ns, time.time())
-    arrow = "" if target is None else f" -> {printable(target)}"
-    owner = f"{st.st_nlink:>3} {st.st_uid:>5} {st.st_gid:>5}"
-    tool.write(f"{st.st_ino:>8} {mode} {owner} {size:>10} {when} {place}{arrow}\n")
+def _shower(
+    tool: Tool, args: Namespace, top: Visit, entries: list[dict[str, object]]
+) -> Callable[[Visit], None]:
+    """Return what shows a file that matches."""
+    prefix = os.fsencode(top.place.prefix)
+    end = b"\0" if args.zero else b"\n"
+    now = time.time()
+
+    def path(found: Visit) -> None:
+        tool.write_bytes(prefix + found.path + end)
+
+    def long(found: Visit) -> None:
+        st = found.st
+        mode, size, when = (
+            listing.mode_string(st.st_mode),
+            listing.size_text(st),
+            listing.when(st.st_mtime_ns, now),
+        )
+        owner = f"{st.st_nlink:>3} {st.st_uid:>5} {st.st_gid:>5}"
+        head = f"{st.st_ino:>8} {mode} {owner} {size:>10} {when} ".encode()
+        target = _target(found)
+        arrow = b"" if target is None else b" -> " + target
+        tool.write_bytes(head + prefix + found.path + arrow + b"\n")
+
+    def document(found: Visit) -> None:
+        place = found.place
+        entries.append(listing.node(place.name or b"/", place.path, found.st, _target(found)))
+
+    return document if args.json else long if args.long else path
+
+
+def _target(found: Visit) -> bytes | None:
+    """Return what a symbolic link says; None for what is none."""
+    return found.place.files.readlink(found.path) if found.mode & S_IFMT == S_IFLNK else None

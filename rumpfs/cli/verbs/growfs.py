@@ -8,9 +8,8 @@ from typing import Final
 from rumpfs.cli.tool import Parser, Tool
 
 EXAMPLES: Final = """\
-  truncate -s 2g disk.img; rumpfs growfs disk.img
-                                         let the file system fill the image
-  rumpfs growfs -y -s 2g disk.img        the same; the image is made larger, and nothing is asked
+  rumpfs growfs disk.img                 let the file system fill its image
+  rumpfs growfs -y -s 2g disk.img        make the image larger, too, and do not ask
   rumpfs label --set a=,+512m disk.img; rumpfs growfs disk.img:a
                                          a partition, and then the file system in it
   rumpfs growfs -N -s 1t disk.img        show what would be

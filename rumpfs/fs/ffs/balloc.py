@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rumpfs.abi import errno
 from rumpfs.base.errors import DiskError, VfsError
+from rumpfs.dev.buf import BufCache
 from rumpfs.ondisk.ufs.fs import NDADDR, NIADDR
 
 if TYPE_CHECKING:
@@ -258,15 +259,20 @@ class Balloc:
         ip.remap(newsize)
 
     def commit(self) -> None:
-        """Write the pointers; the content is on the disk."""
+        """Write the pointers; the content is on the disk.
+
+        Those behind what was the end lead nowhere before the inode has its new length.
+        """
         mp, fs = self._ip.v_mount, self._fs
+        grows = all(start >= self._size for start, _ in self.fresh)
+        put = BufCache.bdwrite_first if grows else BufCache.bwrite
         for frag, table in sorted(self._tables.items(), key=lambda item: item[1].level):
             if table.new:
-                self._bmap.write(frag)
+                self._bmap.write(frag, put=put)
             elif table.filled:
                 first = min(index for index, _ in table.filled)
                 last = max(index + count for index, count in table.filled)
-                self._bmap.write(frag, first, last)
+                self._bmap.write(frag, first, last, put)
             else:
                 self._bmap.release(frag)
         if not self._moved:

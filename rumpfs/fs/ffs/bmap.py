@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rumpfs.base.errors import Corrupt
+from rumpfs.dev.buf import BufCache
 from rumpfs.fs.ffs.cache import Cache
+from rumpfs.fs.ffs.inodetable import Put
 from rumpfs.ondisk.ufs.fs import NDADDR, NIADDR
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ class Bmap:
         self._held[frag] = table
         return table
 
-    def write(self, frag: int, start: int = 0, stop: int | None = None) -> None:
+    def write(self, frag: int, start: int = 0, stop: int | None = None, put: Put = BufCache.bwrite) -> None:
         """Write the pointers [start, stop) of an indirect block that is held. Errors: EIO."""
         table = self._held[frag]
         fs, mp = self._fs, self._mp
@@ -161,7 +163,7 @@ class Bmap:
             bp.data[:] = swapped.tobytes()
         else:
             bp.data[:] = table.tobytes()
-        mp.um_bufs.bwrite(bp, start * size, None if stop is None else stop * size)
+        put(mp.um_bufs, bp, start * size, fs.fs_bsize if stop is None else stop * size)
         self.release(frag)
 
     def release(self, frag: int) -> None:

@@ -233,8 +233,9 @@ class Inode(Vnode):
 
     def link_count(self, change: int) -> None:
         """Change the number of names, on the disk before anything else (i_nlink). Errors: EIO."""
+        free = change > 0 and self.i_number not in self.v_mount.um_dirty
         self.change(di_nlink=self.dinode.di_nlink + change)
-        self.update(BufCache.bawrite if change > 0 else BufCache.bwrite)
+        self.update(BufCache.bawrite if free else BufCache.bwrite)
 
     # --- life -----------------------------------------------------------------------------------
 
