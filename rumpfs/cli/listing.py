@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Final
 
@@ -22,6 +23,7 @@ _LETTERS: Final = {
     "fifo": "p", "char": "c", "dir": "d", "block": "b", "file": "-", "symlink": "l", "socket": "s",
     "whiteout": "w",
 }  # fmt: skip
+_DEVICES: Final = (S_IFBLK, S_IFCHR)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: ls shows the time of day of what is younger than this, in seconds, and the year of what is older
 _RECENT: Final = 365 * 86400 // 2
@@ -34,9 +36,10 @@ def type_name(mode: int) -> str:
 
 def is_device(mode: int) -> bool:
     """Whether a mode belongs to a device."""
-    return mode & S_IFMT in (S_IFBLK, S_IFCHR)
+    return mode & S_IFMT in _DEVICES
 
 
+@functools.lru_cache(maxsize=1024)
 def mode_string(mode: int) -> str:
     """Return a mode as ls -l writes it (strmode(3))."""
     text = [_LETTERS.get(type_name(mode), "?")]
@@ -53,14 +56,17 @@ def mode_string(mode: int) -> str:
 
 def when(ns: int, now: float) -> str:
     """Return a time as ls -l writes it, in the local time zone."""
+    return _when(ns // 1_000_000_000, -60 < now - ns / 1e9 < _RECENT)
+
+
+@functools.lru_cache(maxsize=4096)
+def _when(seconds: int, recent: bool) -> str:
     try:
-        at = time.localtime(ns // 1_000_000_000)
+        at = time.localtime(seconds)
     except (OverflowError, OSError, ValueError):
-        return f"{ns // 1_000_000_000:>12}"  # no calendar has it
+        return f"{seconds:>12}"  # no calendar has it
     day = f"{_MONTHS[at.tm_mon - 1]} {at.tm_mday:2}"
-    if -60 < now - ns / 1e9 < _RECENT:
-        return f"{day} {at.tm_hour:02}:{at.tm_min:02}"
-    return f"{day} {at.tm_year:5}"
+    return f"{day} {at.tm_hour:02}:{at.tm_min:02}" if recent else f"{day} {at.tm_year:5}"
 
 
 def full_time(ns: int) -> str:

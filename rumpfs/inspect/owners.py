@@ -22,6 +22,7 @@ from rumpfs.base.errors import DiskError
 from rumpfs.inspect.raw import Piece, Pieces, Raw
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, IFREG, SF_LOG, SF_SNAPSHOT, Dinode
 from rumpfs.ondisk.ufs.fs import SBLOCKSIZE
+from rumpfs.ondisk.ufs.superblock import Superblock
 from rumpfs.ondisk.ufs.wapbl import find_log
 
 _SECTOR: Final = 512
@@ -96,7 +97,7 @@ class Owners:
         fs = raw.fs
         self._fs = fs
         self._frags = raw.frags
-        self._log = _log_at_the_end(raw)
+        self._log = log_behind(raw)
         self._free = [_free_map(raw, cgx) for cgx in range(raw.groups)]
         self.inodes = 0
         rows = sorted(self._rows(raw))
@@ -198,22 +199,7 @@ class Owners:
 
     def structures(self, frag: int) -> list[Owner]:
         """Return what of the group of a frag belongs to the file system itself, in the order of the disk."""
-        fs = self._fs
-        cgx = frag // fs.fs_fpg
-        found: list[Owner] = []
-        if 0 <= cgx < fs.fs_ncg:
-            if not cgx:
-                first = fs.fs_sblockloc >> fs.fs_fshift
-                found.append(Owner(Kind.BOOT, 0, first))
-                found.append(Owner(Kind.SUPERBLOCK, first, -(-SBLOCKSIZE // fs.fs_fsize), cgx=-1))
-            start, end = fs.cgsblock(cgx), fs.cgtod(cgx)
-            if start > fs.fs_sblockloc >> fs.fs_fshift or cgx:
-                found.append(Owner(Kind.SUPERBLOCK, start, end - start, cgx=cgx))
-            found.append(Owner(Kind.GROUP, end, fs.cgimin(cgx) - end, cgx=cgx))
-            found.append(Owner(Kind.INODES, fs.cgimin(cgx), fs.cgdmin(cgx) - fs.cgimin(cgx), cgx=cgx))
-            summary = Owner(Kind.SUMMARY, fs.fs_csaddr, -(-fs.fs_cssize // fs.fs_fsize))
-            if fs.dtog(fs.fs_csaddr) == cgx:
-                found.append(summary)
+        found = structures_of(self._fs, frag // self._fs.fs_fpg)
         if self._log is not None and self._log.frag <= frag:
             found.append(self._log)
         return found
@@ -221,6 +207,24 @@ class Owners:
     def _owner(self, index: int) -> Owner:
         kind = Kind(self._kind[index])
         return Owner(kind, self._frag[index], self._count[index], self._ino[index], self._lbn[index])
+
+
+def structures_of(fs: Superblock, cgx: int) -> list[Owner]:
+    """Return what of a group belongs to the file system itself, in the order of the disk."""
+    found: list[Owner] = []
+    if 0 <= cgx < fs.fs_ncg:
+        if not cgx:
+            first = fs.fs_sblockloc >> fs.fs_fshift
+            found.append(Owner(Kind.BOOT, 0, first))
+            found.append(Owner(Kind.SUPERBLOCK, first, -(-SBLOCKSIZE // fs.fs_fsize), cgx=-1))
+        start, end = fs.cgsblock(cgx), fs.cgtod(cgx)
+        if start > fs.fs_sblockloc >> fs.fs_fshift or cgx:
+            found.append(Owner(Kind.SUPERBLOCK, start, end - start, cgx=cgx))
+        found.append(Owner(Kind.GROUP, end, fs.cgimin(cgx) - end, cgx=cgx))
+        found.append(Owner(Kind.INODES, fs.cgimin(cgx), fs.cgdmin(cgx) - fs.cgimin(cgx), cgx=cgx))
+        if fs.dtog(fs.fs_csaddr) == cgx:
+            found.append(Owner(Kind.SUMMARY, fs.fs_csaddr, -(-fs.fs_cssize // fs.fs_fsize)))
+    return found
 
 
 def kind_of(di: Dinode) -> Kind:
@@ -255,8 +259,8 @@ def _free_map(raw: Raw, cgx: int) -> bytes:
     return b"" if cg is None else cg.blksfree
 
 
-def _log_at_the_end(raw: Raw) -> Owner | None:
-    """Return the log that lies behind the file system, when there is one."""
+def log_behind(raw: Raw) -> Owner | None:
+    """Return the log that lies behind a file system, when there is one."""
     fs = raw.fs
     if not fs.has_wapbl:
         return None

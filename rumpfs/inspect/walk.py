@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
 from rumpfs.abi import errno
@@ -52,6 +53,10 @@ class InodeBlock:
         """Return one of them."""
         return self._codec.decode(self._data, (ino - self._first) * self._codec.size)
 
+    def stat(self, ino: int) -> tuple[int, ...]:
+        """Return the fields `ondisk.ufs.dinode.STAT` of one of them."""
+        return self._codec.stat(self._data, (ino - self._first) * self._codec.size)
+
 
 class Found(NamedTuple):
     """A name in a directory, and the inode that it is.
@@ -70,6 +75,11 @@ class Found(NamedTuple):
     def dinode(self) -> Dinode:
         """The inode."""
         return self.block.dinode(self.ino)
+
+
+#: what makes named tuples of tuples, without `_make` counting the fields
+_found: Final = partial(tuple.__new__, Found)
+_stat_result: Final = partial(tuple.__new__, StatResult)
 
 
 class Inodes:
@@ -99,7 +109,7 @@ class Inodes:
             unread: is told of each that is damaged or cannot be read, by its name.
         """
         found: list[Found] = []
-        append, make, blocks = found.append, Found._make, self._blocks
+        append, blocks = found.append, self._blocks
         shift, mask = self._inopb.bit_length() - 1, self._inopb - 1
         for _, ino, _, name in names:
             if name in _DOTS:
@@ -114,7 +124,7 @@ class Inodes:
                 unread(name, error)
             else:
                 if mode & S_IFMT in IFTOVT:
-                    append(make((name, ino, mode, block)))
+                    append(_found((name, ino, mode, block)))
                 else:
                     why = "the inode is free, and something refers to it"
                     unread(name, self._corrupt(ino, "di_mode", mode, why))
@@ -235,16 +245,16 @@ class _Damage(DirDamage):
         DirDamage.__call__(self, error)
 
 
-def attributes(mp: FfsMount, ino: int, dinode: Dinode) -> StatResult:
+def attributes(mp: FfsMount, found: Found) -> StatResult:
     """Return the attributes of an inode as stat(2) does."""
-    (
-        mode, nlink, uid, gid, size, blocks, flags, gen,
-        atime, atimensec, mtime, mtimensec, ctime, ctimensec,
-        _, _, birthtime, birthnsec, _, _,
-    ) = dinode  # fmt: skip
+    _, ino, mode, block = found
     if mode & S_IFMT in _DEVICES:
-        return stat_result(Inode(mp, type_of(mode), ino, dinode).stat())
-    return StatResult._make((
+        return stat_result(Inode(mp, type_of(mode), ino, found.dinode).stat())
+    (
+        _, nlink, uid, gid, size, blocks, flags, gen,
+        atime, atimensec, mtime, mtimensec, ctime, ctimensec, birthtime, birthnsec,
+    ) = block.stat(ino)  # fmt: skip
+    return _stat_result((
         mp.um_dev, mode, ino, nlink & 0xFFFFFFFF, uid, gid, NODEV,
         atime * _NS + atimensec, mtime * _NS + mtimensec, ctime * _NS + ctimensec,
         birthtime * _NS + birthnsec, size, blocks & _INT64_MAX, mp.um_fs.fs_bsize, flags, gen & 0xFFFFFFFF,

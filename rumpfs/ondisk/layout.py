@@ -66,7 +66,7 @@ class Kind:
     @property
     def is_array(self) -> bool:
         """True when the field decodes to a tuple."""
-        return self.count is not None and self.code != "s"
+        return self.count is not None and self.code not in "sx"
 
 
 I8, U8 = Kind("b", 1), Kind("B", 1)
@@ -74,6 +74,8 @@ I16, U16 = Kind("h", 2), Kind("H", 2)
 I32, U32 = Kind("i", 4), Kind("I", 4)
 I64, U64 = Kind("q", 8), Kind("Q", 8)
 RAW = Kind("s", 1)
+#: bytes that are passed over
+PAD = Kind("x", 1)
 
 Field = tuple[int, str, Kind]
 
@@ -88,7 +90,7 @@ class Codec:
     """
 
     __slots__ = (
-        "_arrays", "_group", "_make", "_struct", "iter_unpack_flat", "order", "pack_flat", "size",
+        "_arrays", "_group", "_record", "_struct", "iter_unpack_flat", "order", "pack_flat", "size",
         "unpack_flat",
     )  # fmt: skip
 
@@ -99,7 +101,7 @@ class Codec:
         self.unpack_flat: Callable[..., tuple[Any, ...]] = self._struct.unpack_from
         self.iter_unpack_flat = self._struct.iter_unpack
         self.pack_flat: Callable[..., bytes] = self._struct.pack
-        self._make: Callable[[Iterable[Any]], Any] = record.row._make
+        self._record = record
         self._arrays = [kind.is_array for _, _, kind in record.fields]
         self._group = record.picker(record.names) if any(self._arrays) else None
 
@@ -110,12 +112,12 @@ class Codec:
             struct.error: fewer than `size` bytes from `offset` on.
         """
         flat = self.unpack_flat(data, offset)
-        return self._make(self._group(flat) if self._group else flat)
+        return self._record.row._make(self._group(flat) if self._group else flat)
 
     def iter_unpack(self, data: Buffer) -> Iterator[Any]:
         """Yield the records that tile `data`, whose length is a multiple of `size`."""
         flat = self.iter_unpack_flat(data)
-        return map(self._make, map(self._group, flat) if self._group else flat)
+        return map(self._record.row._make, map(self._group, flat) if self._group else flat)
 
     def pack(self, row: Iterable[Any]) -> bytes:
         """Return the bytes of a record, given as its values in the order of declaration."""
@@ -183,8 +185,14 @@ class Record:
         index = 0
         for offset, name, kind in self.fields:
             places[name] = (offset, index, kind)
-            index += (kind.count or 0) if kind.is_array else 1
+            index += (kind.count or 0) if kind.is_array else kind.code != PAD.code
         return places
+
+    def only(self, names: Iterable[str]) -> Record:
+        """Return the same record with everything but these fields passed over: it is decoded faster."""
+        kept = {name.partition("[")[0] for name in names}
+        fields = ((at, name, kind if name in kept else PAD[kind.nbytes]) for at, name, kind in self.fields)
+        return Record(self.name, self.size, tuple(fields))
 
     def picker(self, names: Iterable[str]) -> itemgetter[Any]:
         """Return a function from a flat tuple to the named fields' values, arrays as tuples.

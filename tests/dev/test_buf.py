@@ -167,3 +167,22 @@ def test_barriers_keep_the_order_that_writes_need(
     assert bufs.unsettled
     bufs.barrier()
     assert not bufs.unsettled
+
+
+def test_what_comes_first_is_written_before_what_is_ordered(device: Path) -> None:
+    """Content, the pointers to it, what leads to those; the pointers, changed twice, are written once."""
+    window = _Ordered(HostFile.open(str(device)))
+    bufs = BufCache(window, Memory(), lambda error: error)
+    content, pointers, inode = (bufs.bread(address, 512) for address in (0, 2048, 1024))
+    for count in (10, 20):
+        bufs.bawrite(content)
+        pointers.data[:count] = b"p" * count
+        bufs.bdwrite_first(pointers, 0, count)
+    bufs.bwrite(inode)
+    bufs.flush()
+    assert window.events == [0, 0, None, 2048, None, 1024]
+    assert device.read_bytes()[2048:2070] == b"p" * 20 + b".."
+    bufs.bdwrite_first(pointers)
+    bufs.binval(2048)
+    bufs.bwrite(inode)
+    assert window.events[6:] == [None, 1024]

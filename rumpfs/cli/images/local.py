@@ -137,7 +137,7 @@ class ImageFiles(ServerFiles):
     def attributes(self, found: Any) -> StatResult:
         """Return the attributes of what `scan` has found."""
         if isinstance(found, Found):
-            return attributes(self._mp, found.ino, found.dinode)
+            return attributes(self._mp, found)
         return super().attributes(found)
 
     def reader(self, path: bytes) -> RawIOBase:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rumpfs.ondisk.layout import I16, I32, I64, U16, U32, U64, Buffer, Order, Record
@@ -127,6 +127,12 @@ class Dinode(NamedTuple):
         return self.di_db[0] & 0xFFFFFFFF
 
 
+#: What stat(2) tells of an inode.
+STAT = (
+    "di_mode", "di_nlink", "di_uid", "di_gid", "di_size", "di_blocks", "di_flags", "di_gen", "di_atime",
+    "di_atimensec", "di_mtime", "di_mtimensec", "di_ctime", "di_ctimensec", "di_birthtime", "di_birthnsec",
+)  # fmt: skip
+
 #: What UFS1 lacks: birth time, its nanoseconds, size of extended attributes, their blocks.
 _UFS1_LACKS = (0, 0, 0, (0, 0))
 
@@ -144,17 +150,19 @@ class DinodeCodec:
 
     Attributes:
         size: bytes of an inode.
+        stat: ``stat(data, offset=0)`` returns what stat(2) tells of it, the fields `STAT` in a plain tuple.
         decode: ``decode(data, offset=0)`` returns the `Dinode` at a byte offset; struct.error when `data`
             is too short.
     """
 
     __slots__ = (
-        "_codec", "_convert", "_mode", "_old_owner", "_places", "_pointers", "_room", "decode", "record",
-        "size", "ufs2",
+        "_codec", "_convert", "_mode", "_old_owner", "_order", "_places", "_pointers", "_room", "decode",
+        "record", "size", "stat", "ufs2",
     )  # fmt: skip
 
     def __init__(self, order: Order, ufs2: bool, old_owner: bool = False) -> None:
         self.ufs2 = ufs2
+        self._order = order
         self._old_owner = old_owner
         self.record = UFS2_DINODE if ufs2 else UFS1_DINODE
         self._codec = self.record.codec(order)
@@ -162,12 +170,11 @@ class DinodeCodec:
         self._mode = struct.Struct(f"{order}H{self.size - 2}x")
         self._pointers = self.record.offset("di_db")
         self._room = MAXSYMLINKLEN_UFS2 if ufs2 else MAXSYMLINKLEN_UFS1
-        owner = _OLD_OWNER if old_owner else _OWNER
-        stored = [name for name in Dinode._fields if ufs2 or name not in Dinode._fields[-len(_UFS1_LACKS) :]]
-        pick = self.record.picker(owner[_OWNER.index(name)] if name in _OWNER else name for name in stored)
-        self._convert = _converter(pick, () if ufs2 else _UFS1_LACKS)
+        stored = self._stored(Dinode._fields)
+        self._convert = _converter(self.record.picker(stored), () if ufs2 else _UFS1_LACKS)
         self._places = [(index, self.record.place(name)) for index, name in enumerate(stored)]
         self.decode = self._decoder()
+        self.stat = self._stat()
 
     def _decoder(self) -> Callable[..., Dinode]:
         unpack = self._codec.unpack_flat
@@ -177,6 +184,23 @@ class DinodeCodec:
             return convert(unpack(data, offset))
 
         return decode
+
+    def _stat(self) -> Callable[..., tuple[int, ...]]:
+        names = self._stored(STAT)
+        record = self.record.only(names)
+        unpack, pick = record.codec(self._order).unpack_flat, record.picker(names)
+        lacking = (0,) * (len(STAT) - len(names))
+
+        def stat(data: Buffer, offset: int = 0) -> tuple[int, ...]:
+            return pick(unpack(data, offset)) + lacking  # type: ignore[no-any-return]
+
+        return stat
+
+    def _stored(self, names: Iterable[str]) -> list[str]:
+        """Return where the fields of a `Dinode` are in the record; those that it lacks are left out."""
+        owner = dict(zip(_OWNER, _OLD_OWNER, strict=True)) if self._old_owner else {}
+        lacking = () if self.ufs2 else Dinode._fields[-len(_UFS1_LACKS) :]
+        return [owner.get(name, name) for name in names if name not in lacking]
 
     def decode_many(self, data: Buffer) -> Iterator[Dinode]:
         """Yield the inodes that tile `data`, whose length is a multiple of `size`."""

@@ -268,6 +268,7 @@ class Wapbl:
         order: the byte order of its records.
         slot: which of the two headers is the newest.
         header: that header, under the names of the BSD structure.
+        other: the other one; None when it is none that can be believed.
 
     Raises:
         BadMagic: neither slot holds a header.
@@ -279,6 +280,7 @@ class Wapbl:
         self._size = size
         self._start, self._length, self._block = position
         self.where = f"{where}: WAPBL log at byte {self._start}"
+        self.other: Any = None
         self.slot, self.order, self.header = self._newest()
         self._circ_off: int = self.header.wc_circ_off
         self._circ_end: int = self._circ_off + self.header.wc_circ_size
@@ -305,6 +307,41 @@ class Wapbl:
             yield record
             left -= record.row.wc_len
             offset = self._advance(offset, record.row.wc_len)
+
+    def stale(self) -> Iterator[LogRecord]:
+        """Yield what can still be read of records that do not count any more, the oldest ones first.
+
+        They have been replayed, or what they hold is in its place; later records have overwritten some. A
+        record that is damaged, or of which something is overwritten, is left out.
+        """
+        left = self.header.wc_circ_size - self.live
+        if left > _MAXLIVE:
+            return
+        head = self.header.wc_head or (self.other.wc_head if self.other is not None else 0)
+        begin = offset = head or self._circ_off
+        for offset in self._starts(begin, left):
+            done = (offset - begin) % self.header.wc_circ_size
+            if done < left - self._unread:
+                continue
+            try:
+                record = self._record(offset, left - done)
+            except DiskError:
+                continue
+            self._unread = left - done - record.row.wc_len
+            yield record
+
+    def content(self, record: LogRecord) -> Iterator[tuple[int, bytes]]:
+        """Yield (byte of the device at which it belongs, bytes) of the blocks that a record holds."""
+        if record.row.wc_type != WAPBL_WC_BLOCKS:
+            return
+        offset = self._advance(record.offset, self._block)
+        for block in record.entries:
+            room = self._circ_end - offset
+            data = self._read(min(block.wc_dlen, room), self._start + offset)
+            if block.wc_dlen > room:
+                data += self._read(block.wc_dlen - room, self._start + self._circ_off)
+            yield block.wc_daddr * DEV_BSIZE, data
+            offset = self._advance(offset, block.wc_dlen)
 
     def replay(self) -> Replay:
         """Return what a replay of the log amounts to.
@@ -346,7 +383,9 @@ class Wapbl:
             raise problem
         first, last = found[0], found[-1]
         ahead = last[2].wc_generation - first[2].wc_generation & 0xFFFFFFFF
-        return last if ahead < 1 << 31 else first
+        newest, other = (last, first) if ahead < 1 << 31 else (first, last)
+        self.other = other[2] if len(found) > 1 else None
+        return newest
 
     def _header(self, data: bytes, slot: int) -> tuple[Order, Any]:
         """Return byte order and row of the header in a slot, checked."""
