@@ -60,18 +60,21 @@ _KEYS = ("path", "mode", "ino", "size", "sha256", "target")
 
 def test_the_metadata_of_a_walk_are_those_of_stat(image: Any) -> None:
     for directory in image.walk():
-        for name, ino, dinode in directory.entries:
-            st = image.path(directory.path).joinpath(name).lstat()
+        for found in directory.entries:
+            st = image.path(directory.path).joinpath(found.name).lstat()
+            dinode = found.dinode
             assert (st.st_ino, st.st_mode, st.st_size, st.st_nlink, st.st_mtime_ns // 10**9) == (
-                ino, dinode.di_mode, dinode.di_size, dinode.di_nlink, dinode.di_mtime,
+                found.ino, dinode.di_mode, dinode.di_size, dinode.di_nlink, dinode.di_mtime,
             )  # fmt: skip
+            assert found.mode == dinode.di_mode
+            assert attributes(image.volume.mp, found) == st
 
 
 def test_what_a_caller_takes_out_of_a_walk_is_not_entered(image: Any) -> None:
     count = 0
     for directory in image.walk():
         count += 1
-        directory.entries[:] = [each for each in directory.entries if each.dinode.di_mode & S_IFMT != S_IFDIR]
+        directory.entries[:] = [each for each in directory.entries if each.mode & S_IFMT != S_IFDIR]
     assert count == 1
 
 

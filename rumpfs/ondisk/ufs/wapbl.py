@@ -12,6 +12,7 @@ sys/ufs/ffs/ffs_wapbl.c and sys/ufs/ufs/ufs_wapbl.h (place).
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,6 +92,9 @@ WC_INODELIST = Record(
     ((0, "wc_type", U32), (4, "wc_len", I32), (8, "wc_inocnt", I32), (12, "wc_clear", I32)),
 )
 WC_INODE = Record("wc_inodes", 8, ((0, "wc_inumber", U32), (4, "wc_imode", U32)))
+
+#: Bytes of a log that are searched at a time; a multiple of every log block.
+_PIECE = 1 << 20
 
 #: wc_type -> the list, the field with its number of entries, an entry.
 WC_LISTS = {
@@ -306,7 +310,7 @@ class Wapbl:
             record = self._record(offset, left)
             yield record
             left -= record.row.wc_len
-            offset = self._advance(offset, record.row.wc_len)
+            offset = self.advance(offset, record.row.wc_len)
 
     def stale(self) -> Iterator[LogRecord]:
         """Yield what can still be read of records that do not count any more, the oldest ones first.
@@ -317,31 +321,42 @@ class Wapbl:
         left = self.header.wc_circ_size - self.live
         if left > _MAXLIVE:
             return
-        head = self.header.wc_head or (self.other.wc_head if self.other is not None else 0)
-        begin = offset = head or self._circ_off
-        for offset in self._starts(begin, left):
-            done = (offset - begin) % self.header.wc_circ_size
-            if done < left - self._unread:
+        begin = self.header.wc_head or (self.other.wc_head if self.other is not None else 0) or self._circ_off
+        end = 0
+        for done in self._starts(begin, left):
+            if done < end:
                 continue
             try:
-                record = self._record(offset, left - done)
+                record = self._record(self.advance(begin, done), left - done)
             except DiskError:
                 continue
-            self._unread = left - done - record.row.wc_len
+            end = done + record.row.wc_len
             yield record
+
+    def _starts(self, begin: int, length: int) -> Iterator[int]:
+        """Yield the distances from `begin`, up to `length`, at which a log block begins as a record does."""
+        types = {struct.pack(f"{self.order}I", kind) for kind in WC_LISTS}
+        done = 0
+        while done < length:
+            offset = self.advance(begin, done)
+            data = self._read(min(_PIECE, length - done, self._circ_end - offset), self._start + offset)
+            if not data:
+                return
+            yield from (done + at for at in range(0, len(data), self._block) if data[at : at + 4] in types)
+            done += len(data)
 
     def content(self, record: LogRecord) -> Iterator[tuple[int, bytes]]:
         """Yield (byte of the device at which it belongs, bytes) of the blocks that a record holds."""
         if record.row.wc_type != WAPBL_WC_BLOCKS:
             return
-        offset = self._advance(record.offset, self._block)
+        offset = self.advance(record.offset, self._block)
         for block in record.entries:
             room = self._circ_end - offset
             data = self._read(min(block.wc_dlen, room), self._start + offset)
             if block.wc_dlen > room:
                 data += self._read(block.wc_dlen - room, self._start + self._circ_off)
             yield block.wc_daddr * DEV_BSIZE, data
-            offset = self._advance(offset, block.wc_dlen)
+            offset = self.advance(offset, block.wc_dlen)
 
     def replay(self) -> Replay:
         """Return what a replay of the log amounts to.
@@ -365,7 +380,7 @@ class Wapbl:
                     inodes.clear()
                 inodes.update(record.entries)
                 first = record.offset if record.row.wc_clear or not listed[0] else listed[0]
-                listed = (first, self._advance(record.offset, self._block))
+                listed = (first, self.advance(record.offset, self._block))
         return Replay(_extents(sectors, self._start), inodes, listed)
 
     def _newest(self) -> tuple[int, Order, Any]:
@@ -438,18 +453,18 @@ class Wapbl:
                 rule = f"the device has {sectors} sectors"
                 raise Corrupt(where, "wc_daddr", block.wc_daddr, rule)
 
-    def _advance(self, offset: int, nbytes: int) -> int:
+    def advance(self, offset: int, nbytes: int) -> int:
         """Return the offset in the log that lies `nbytes` bytes, at most a lap, behind another."""
         offset += nbytes
         return offset if offset < self._circ_end else offset - self._circ_end + self._circ_off
 
     def _enter(self, record: LogRecord, sectors: dict[int, int]) -> None:
         """Note for each sector that a record lists where in the log its content is."""
-        offset = self._advance(record.offset, self._block)
+        offset = self.advance(record.offset, self._block)
         for block in record.entries:
             for daddr in _sectors(block):
                 sectors[daddr] = offset
-                offset = self._advance(offset, DEV_BSIZE)
+                offset = self.advance(offset, DEV_BSIZE)
 
 
 def _sectors(block: Any) -> range:
