@@ -44,6 +44,7 @@ VERBS: Final = {
     "trace": "show the system calls of a command",
     "info": "say what is in an image: partitions, file systems, their state",
     "explain": "say what is at a place of an image, and whose it is, field by field",
+    "log": "show the transactions in the log of an image, and what they have changed",
     "carve": "find file systems in a damaged disk by the copies of their superblocks",
     "fsck": "check and repair the file system of an image",
     "overlay": "show, commit and drop what an overlay has changed of an image",

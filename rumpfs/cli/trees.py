@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from typing import Final, TypeAlias
 
 from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID
 from rumpfs.cli.places import Attributes, Files, HostFiles, Place
 from rumpfs.cli.progress import Progress
+from rumpfs.cli.sending import Sender
 from rumpfs.cli.tool import USAGE, Failure, Tool
 
 #: what one read asks for: large enough that the calls cost nothing beside the bytes
@@ -306,7 +307,14 @@ class Copier:
 
     def _run(self, state: _State, reader: RawIOBase, writer: RawIOBase, stop: int | None) -> None:
         """Copy to byte `stop`, or to the end of the file."""
+        sender = Sender(reader, writer.fileno() if isinstance(writer, FileIO) and stop is not None else None)
         while stop is None or state.done < stop:
+            state.busy = state.target
+            if stop is not None and (sent := sender.send(state.done, stop)):
+                state.done += sent
+                reader.seek(state.done)
+                self.progress.update(state.done)
+                continue
             state.busy = state.source
             room = self._buffer if stop is None else self._buffer[: stop - state.done]
             rest = room[: reader.readinto(room) or 0]

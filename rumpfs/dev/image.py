@@ -17,8 +17,8 @@ from rumpfs.abi import errno
 from rumpfs.base.errors import BadMagic, DiskError, VfsError
 from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.label import PartitionError, find_partition
-from rumpfs.dev.overlayfile import OverlayFile, OverlayWindow
-from rumpfs.dev.window import Window
+from rumpfs.dev.overlayfile import OverlayFile
+from rumpfs.dev.window import SlowWindow, Window
 from rumpfs.ondisk.gpt import read_gpt
 from rumpfs.ondisk.labelscan import PORT_OFFSETS, FoundLabel, Read, find_label
 from rumpfs.ondisk.mbr import MBR_SIZE, read_mbr
@@ -52,7 +52,7 @@ def open_image(
         if size <= 0:
             raise VfsError(errno.EINVAL, f"{path} has {hostfile.size} bytes, and none at byte {offset}")
         start, length = _extent(lambda nbytes, at: hostfile.pread(nbytes, offset + at), size, part, path)
-        kind = OverlayWindow if overlay else Window
+        kind = Window if type(hostfile) is HostFile else SlowWindow
         return kind(hostfile, offset + start, min(length, size - start), readonly=readonly)
     except BaseException:
         hostfile.close()

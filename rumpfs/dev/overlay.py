@@ -50,6 +50,11 @@ class Overlay(Window):
             offset += len(view)
         return done
 
+    def located(self, offset: int, nbytes: int) -> tuple[int, int] | None:
+        first = bisect_right(self._stops, offset)
+        touched = first < len(self._starts) and self._starts[first] < offset + nbytes
+        return None if touched else self.below.located(offset, nbytes)
+
     def _copy(self, view: memoryview, offset: int, index: int) -> None:
         """Put the extents from `index` on that touch it into a view of the bytes from `offset` on."""
         end = offset + len(view)

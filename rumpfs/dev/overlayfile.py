@@ -16,7 +16,6 @@ from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.dev.hostfile import HostFile, cut
 from rumpfs.dev.overlaybase import check
 from rumpfs.dev.overlaystore import OverlayStore
-from rumpfs.dev.window import Window
 from rumpfs.ondisk.overlay import BLOCK_MASK, BLOCK_SHIFT, COMMITTING, LEAF_BLOCKS
 
 log = logging.getLogger("rumpfs.dev")
@@ -191,15 +190,3 @@ class OverlayFile(HostFile):
         return VfsError(
             errno.from_oserror(error), f"{self.store.path} at byte {offset} of the image: {error.strerror}"
         )
-
-
-class OverlayWindow(Window):
-    """Bytes of an image under an overlay."""
-
-    __slots__ = ()
-
-    def pread(self, nbytes: int, offset: int) -> bytes:
-        if 0 <= offset <= self.size - nbytes:
-            data = self.hostfile.pread(nbytes, self.offset + offset)
-            return data if len(data) == nbytes else self.pread_rest(data, nbytes, offset)
-        return self.pread_rest(b"", self._clip(nbytes, offset), offset)

@@ -103,6 +103,15 @@ class Window:
             views = cut(views, count, wanted)
         return done
 
+    def located(self, offset: int, nbytes: int) -> tuple[int, int] | None:
+        """Return the host's descriptor, and the byte at which some bytes of the window are in its file.
+
+        Returns:
+            None where they are not simply there; then they can only be read.
+        """
+        inside = 0 <= offset <= self.size - nbytes
+        return (self._fd, self.offset + offset) if inside else None
+
     def pwrite(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         """Write at byte `offset` of the window; return the bytes written, fewer only at its end.
 
@@ -142,3 +151,18 @@ class Window:
         return VfsError(
             errno.EIO, f"{self.name}: host file {self.hostfile.path} ends at or before byte {offset}"
         )
+
+
+class SlowWindow(Window):
+    """A window on what only looks like a host file: its descriptor is not to be read from."""
+
+    __slots__ = ()
+
+    def pread(self, nbytes: int, offset: int) -> bytes:
+        if 0 <= offset <= self.size - nbytes:
+            data = self.hostfile.pread(nbytes, self.offset + offset)
+            return data if len(data) == nbytes else self.pread_rest(data, nbytes, offset)
+        return self.pread_rest(b"", self._clip(nbytes, offset), offset)
+
+    def located(self, offset: int, nbytes: int) -> tuple[int, int] | None:
+        return None

@@ -17,7 +17,7 @@ from rumpfs.inspect.grid import Band, Grid, plan
 from rumpfs.inspect.owners import Kind, kind_of, log_behind, structures_of
 from rumpfs.inspect.raw import Piece, Pieces, Raw
 from rumpfs.ondisk.ufs.cg import Cg
-from rumpfs.ondisk.ufs.dinode import IFDIR, IFMT, Dinode
+from rumpfs.ondisk.ufs.dinode import Dinode
 
 #: Blocks from which on a piece of a file is a large one.
 LARGE: Final = 8
@@ -245,7 +245,6 @@ class _Survey:
 
     def _free(self, cg: Cg, group: GroupFigures) -> None:
         """Count the free frags of the cells of a group."""
-        step = self._grid.cell
         layer = self._layer(Area.FREE)
         done = 0
         while done < group.frags:
@@ -253,7 +252,6 @@ class _Survey:
             count = min(room, group.frags - done)
             layer[index] += _set_bits(cg.blksfree, done, done + count)
             done += count
-        assert step
 
     def _inode_table(self, cg: Cg | None, group: GroupFigures, first: int) -> None:
         """Count the frags of a group's inodes by how their inodes are used."""
@@ -388,8 +386,3 @@ def _whole_blocks(bits: bytes, frags: int, unit: int) -> int:
 def _blocks_in(byte: int, unit: int) -> int:
     mask = (1 << unit) - 1
     return sum(byte >> shift & mask == mask for shift in range(0, 8, unit))
-
-
-def directories_in(di: Dinode) -> bool:
-    """True for a directory."""
-    return di.di_mode & IFMT == IFDIR

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.client.errors import rump_error
-from rumpfs.fs.ffs.readwrite import DataInode
+from rumpfs.fs.ffs.readwrite import HOLE, DataInode
 from rumpfs.inspect.volume import read_into
 
 #: what reading all of a file asks for at once
@@ -77,6 +77,24 @@ class ImageFile(io.RawIOBase):
         """Fill a buffer from an offset on; return how many bytes that are."""
         with reported(self.name):
             return read_into(self._vp, view, offset)
+
+    def located(self, offset: int, end: int) -> tuple[int, int, int] | None:
+        """Return where bytes of the file are on the host: a descriptor, a byte of its file, and how many.
+
+        Args:
+            offset, end: the bytes that are wanted; it may be fewer.
+
+        Returns:
+            None where they are in a hole, beyond the end, or can only be read.
+        """
+        end = min(end, self._vp.i_size)
+        if not 0 <= offset < end:
+            return None
+        with reported(self.name):
+            stop, address = self._vp.extent(offset, end)
+        count = min(stop, end) - offset
+        found = None if address == HOLE else self._vp.v_mount.um_window.located(address, count)
+        return None if found is None else (*found, count)
 
     def readall(self) -> bytes:
         """Return the rest of the file."""

@@ -22,7 +22,7 @@ class Band(NamedTuple):
     Attributes:
         frag, frags: what it shows; the last one may be short.
         cgx, groups: first group and how many; of the log behind the groups -1 and 0.
-        cell: index of its first cell.
+        cell: number of its first cell: that of the first band times the cells of a whole one.
         cells: how many it has.
     """
 
@@ -52,7 +52,7 @@ class Grid(NamedTuple):
 
     @property
     def cells(self) -> int:
-        """Cells of all bands."""
+        """Numbers of cells; those behind a short band stand for nothing."""
         last = self.bands[-1]
         return last.cell + last.cells
 
@@ -61,21 +61,15 @@ class Grid(NamedTuple):
         """Bands that stand below each other."""
         return -(-len(self.bands) // self.columns)
 
-    def span(self, index: int) -> tuple[int, int]:
+    def number_of(self, cell: int) -> int:
+        """Return the number of the band with a cell."""
+        return cell // self.bands[0].cells
+
+    def span(self, cell: int) -> tuple[int, int]:
         """Return first frag and length of a cell."""
-        band = self.band_of(index)
-        first = (index - band.cell) * self.cell
+        band = self.bands[self.number_of(cell)]
+        first = (cell - band.cell) * self.cell
         return band.frag + first, min(self.cell, band.frags - first)
-
-    def band_of(self, index: int) -> Band:
-        """Return the band with a cell."""
-        whole = self.bands[0].cells
-        return self.bands[min(index // whole, len(self.bands) - 1)]
-
-    def place(self, index: int) -> tuple[int, int, int]:
-        """Return (band, line in the band, place in the line) of a cell."""
-        number = min(index // self.bands[0].cells, len(self.bands) - 1)
-        return number, *divmod(index - self.bands[number].cell, self.width)
 
 
 def plan(fs: Superblock, frags: int, log: tuple[int, int], width: int, height: int, label: int = 0) -> Grid:
@@ -104,7 +98,7 @@ def plan(fs: Superblock, frags: int, log: tuple[int, int], width: int, height: i
         for number, first in enumerate(range(0, groups, per))
     ]
     if log[1]:
-        bands += _log_bands(log, bands[-1].cell + bands[-1].cells, cells, cell)
+        bands += _log_bands(log, len(bands), cells, cell)
     return Grid(tuple(bands), cell, line, -(-cells // line), min(columns, len(bands)))
 
 
@@ -126,21 +120,15 @@ def _band(frag: int, frags: int, cgx: int, per: int, groups: int, index: int, ce
     return Band(frag, frags, cgx, min(per, groups - cgx), index, -(-frags // cell))
 
 
-def _log_bands(log: tuple[int, int], index: int, cells: int, cell: int) -> list[Band]:
-    """Return the bands of a log: each as long as one of groups."""
+def _log_bands(log: tuple[int, int], number: int, cells: int, cell: int) -> list[Band]:
+    """Return the bands of a log, each as long as one of groups; `number` is that of the first."""
     frag, frags = log
     step = cells * cell
-    return [
-        Band(
-            frag + done,
-            min(step, frags - done),
-            -1,
-            0,
-            index + done // cell,
-            -(-min(step, frags - done) // cell),
-        )
-        for done in range(0, frags, step)
-    ]
+    bands = []
+    for index, done in enumerate(range(0, frags, step), number):
+        part = min(step, frags - done)
+        bands.append(Band(frag + done, part, -1, 0, index * cells, -(-part // cell)))
+    return bands
 
 
 def _nice(frags: int) -> int:

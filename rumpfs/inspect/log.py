@@ -7,6 +7,7 @@ tell what the file system looked like before.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -28,11 +29,10 @@ from rumpfs.ondisk.ufs.wapbl import (
     find_log,
 )
 
-#: Seconds before a transaction in which the inodes are taken to be its own when nothing older is known of them:
-#: the time after which sync(2) comes by itself.
+#: Seconds before a transaction in which an inode is taken to be changed by it when nothing older is known of
+#: the inode: the time after which sync(2) comes by itself.
 _RECENT: Final = 30
 _TIME: Final = FS.offset("fs_time")
-_OLD_TIME: Final = FS.offset("fs_old_time")
 _DOTS: Final = (b".", b"..")
 
 
@@ -53,7 +53,8 @@ class InodeChange(NamedTuple):
 
     Attributes:
         ino: its number.
-        change: made, removed, changed, or perhaps: nothing older is known of it.
+        change: made, removed, changed, replaced (by another file of its number), or perhaps: nothing older is
+            known of it.
         dinode: as it is after it.
     """
 
@@ -162,9 +163,8 @@ class Log:
         self.live = self._wapbl.live
         self.in_use = fs.has_wapbl
         self.damage = ""
-        self._old = fs.old_layout
         self._superblock = fs.fs_sblockloc
-        self._fs_order = fs.order
+        self._seconds = struct.Struct(f"{fs.order}q")
         live = list(self._live())
         self.transactions = [*self._group(self._wapbl.stale(), False), *self._group(live, True)]
         for transaction in self.transactions:
@@ -203,12 +203,10 @@ class Log:
 
     def _date(self, transaction: Transaction) -> None:
         """Enter in a transaction its time, and the generation of its header when that is there."""
-        offset, size = (_OLD_TIME, 4) if self._old else (_TIME, 8)
-        code = "little" if self._fs_order == "<" else "big"
         for block in self.blocks(transaction):
-            place = self._superblock + offset - block.address
-            if 0 <= place and place + size <= len(block.data):
-                transaction.time = int.from_bytes(block.data[place : place + size], code, signed=True)
+            place = self._superblock + _TIME - block.address
+            if 0 <= place <= len(block.data) - self._seconds.size:
+                (transaction.time,) = self._seconds.unpack_from(block.data, place)
         last = transaction.records[-1]
         end = self._wapbl.advance(last.offset, last.row.wc_len)
         for header in (self.header, self._wapbl.other):
@@ -288,10 +286,9 @@ class Reader:
                 continue
             old = before[index * size : (index + 1) * size]
             if old != piece:
-                was = codec.decode(old).di_mode
-                change = "removed" if was and not di.di_mode else "changed" if was else "made"
-                if was or di.di_mode:
-                    yield InodeChange(first + index, change, di)
+                was = codec.decode(old)
+                if was.di_mode or di.di_mode:
+                    yield InodeChange(first + index, _change(was, di), di)
 
     def _entries(self, ino: int, data: bytes, before: bytes | None) -> Iterator[NameChange]:
         """Yield the names in chunks of a directory that a transaction has changed."""
@@ -309,6 +306,15 @@ class Reader:
     def _names_in(self, data: bytes) -> set[tuple[int, bytes]]:
         found = entries_in(self._raw, data)
         return {(ino, name) for _, ino, _, name in found if name not in _DOTS}
+
+
+def _change(was: Dinode, now: Dinode) -> str:
+    """Return what has become of an inode; its generation is another one for each file."""
+    if not was.di_mode:
+        return "made"
+    if not now.di_mode:
+        return "removed"
+    return "changed" if was.di_gen == now.di_gen else "replaced"
 
 
 #: what is at the same place as long as the file system is

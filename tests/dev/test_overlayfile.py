@@ -19,7 +19,7 @@ from rumpfs.dev.hostfile import HostFile
 from rumpfs.dev.image import open_image
 from rumpfs.dev.overlaybase import BaseChanged
 from rumpfs.dev.overlaycommit import commit, differences, drop, rebase
-from rumpfs.dev.overlayfile import OverlayFile, OverlayWindow
+from rumpfs.dev.overlayfile import OverlayFile
 from rumpfs.dev.overlaystore import OverlayStore
 from rumpfs.dev.window import Window
 from rumpfs.ondisk.overlay import (
@@ -225,7 +225,7 @@ class History:
         self.synced = list(self.states)
         store.begin(base)
         hostfile = OverlayFile(store, base)
-        window = OverlayWindow(hostfile, 0, hostfile.size)
+        window = SlowWindow(hostfile, 0, hostfile.size)
         for _ in range(25):
             if chance.randrange(5):
                 offset = chance.randrange(SIZE)
@@ -456,7 +456,7 @@ def test_after_a_failed_sync_nothing_more_is_believed(
     store = Failing.open(str(overlay), readonly=False, base=base)
     store.steps = []
     store.begin(base)
-    window = OverlayWindow(OverlayFile(store, base), 0, SIZE)
+    window = SlowWindow(OverlayFile(store, base), 0, SIZE)
     window.pwrite(b"lost", 8 * BLOCK_SIZE)
     for _ in range(2):
         with pytest.raises(VfsError) as caught:
