@@ -38,7 +38,9 @@ class HelpText:
 
     def items(self, title: str) -> list[Item]:
         """Return all items of a section; none when it is not there."""
-        return [item for block in self.sections.get(title, ()) if not isinstance(block, str) for item in block]
+        return [
+            item for block in self.sections.get(title, ()) if not isinstance(block, str) for item in block
+        ]
 
     def paragraphs(self, title: str) -> list[str]:
         """Return all paragraphs of a section."""

@@ -7,6 +7,7 @@ by that name, and within a line for a word. ``verb.1`` there becomes the page of
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -14,16 +15,19 @@ import time
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rumpfs import __version__
 from rumpfs.cli import mdoc, mount_helper, options, rump_ffs, rump_halt
 from rumpfs.cli import rumpfs as tool
-from rumpfs.cli.helptext import HelpText, parse_help
+from rumpfs.cli.helptext import HelpText, Item, parse_help
 from rumpfs.cli.mountopts import IGNORED
 from rumpfs.cli.tool import Parser
+from rumpfs.client.api import Client
+from rumpfs.inspect.image import Image
+from rumpfs.inspect.image import Path as ImagePath
 
-_PLACEHOLDER: Final = re.compile(r"@([a-z ]+)@")
+_PLACEHOLDER: Final = re.compile(r"@([A-Za-z ]+)@")
 #: what help says about another verb
 _VERB: Final = re.compile(r"\brumpfs ([a-z0-9]+)\b")
 _VERB_SOURCE: Final = "verb.1"
@@ -99,7 +103,7 @@ def _page(path: Path, help_text: str, words: Mapping[str, str]) -> str:
 
 def _parts(found: HelpText, text: str, verb: str) -> dict[str, Callable[[], Iterator[str]]]:
     """Return what placeholders stand for; each is an iterator of lines."""
-    name, _, words = found.usage.partition(f"{verb} " if verb else " ")
+    words = found.usage.removeprefix(f"rumpfs {verb}") if verb else found.usage.partition(" ")[2]
     return {
         "usage": lambda: mdoc.usage(words),
         "description": lambda: mdoc.blocks(found.sections.get("", [])),
@@ -111,9 +115,12 @@ def _parts(found: HelpText, text: str, verb: str) -> dict[str, Callable[[], Iter
         "exit status": lambda: _exit_status(found),
         "examples": lambda: mdoc.items(found.items("examples"), "Ic"),
         "addresses": lambda: mdoc.items(found.items("addresses")),
-        "verbs": lambda: _verbs(),
+        "verbs": _verbs,
         "json": lambda: (mdoc.escape(line) for line in tool.JSON.splitlines()),
         "see also": lambda: _see_also(text, verb),
+        "api Image": lambda: _api(Image),
+        "api Path": lambda: _api(ImagePath),
+        "api Client": lambda: _api(Client),
     }
 
 
@@ -138,6 +145,30 @@ def _see_also(text: str, verb: str) -> Iterator[str]:
     references = ["rumpfs 1", *(f"rumpfs-{word} 1" for word in sorted(named))]
     yield from (f".Xr {reference} ," for reference in references[:-1])
     yield f".Xr {references[-1]}"
+
+
+def _api(kind: type) -> Iterator[str]:
+    """Yield the public methods and properties of a class, with the first paragraph of what each does."""
+    found = []
+    for name, member in inspect.getmembers(kind, lambda member: callable(member) or isinstance(member, property)):
+        doc = inspect.getdoc(member)
+        if not name.startswith("_") and doc is not None:
+            found.append(Item(name + _arguments(member), " ".join(doc.split("\n\n")[0].split())))
+    yield from mdoc.items(found, "Fa")
+
+
+def _arguments(member: Any) -> str:
+    """Return how a method is called; nothing for a property."""
+    if isinstance(member, property):
+        return ""
+    words, bare = [], False
+    for name, argument in list(inspect.signature(member).parameters.items())[1:]:
+        if argument.kind is argument.KEYWORD_ONLY and not bare:
+            bare = True
+            words.append("*")
+        empty = argument.default is argument.empty
+        words.append(name if empty else f"{name}={argument.default!r}")
+    return f"({', '.join(words)})"
 
 
 def main() -> int:

@@ -69,7 +69,9 @@ def items(found: Iterable[Item], macro: str = "") -> Iterator[str]:
 def _term(text: str, macro: str) -> str:
     if macro:
         return f"{macro} {code(text)}"
-    return " , ".join(_macros(part) for part in text.split(", ")) if text.startswith("-") else f"Cm {code(text)}"
+    return (
+        " , ".join(_macros(part) for part in text.split(", ")) if text.startswith("-") else f"Cm {code(text)}"
+    )
 
 
 def usage(text: str) -> Iterator[str]:

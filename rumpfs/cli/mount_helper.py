@@ -57,8 +57,8 @@ class _Parser(Parser):
     wrong = WRONG
 
 
-def main() -> int:
-    """Run rumpfs-mount."""
+def mount_parser() -> Parser:
+    """Return the parser of rumpfs-mount."""
     parser = _Parser(
         "rumpfs-mount", "Mount for mount(8), which calls this for the type rumpfs.", _MOUNT_EXAMPLES
     )
@@ -69,18 +69,28 @@ def main() -> int:
     add("-o", dest="options", metavar="OPTIONS", action="append", default=[], help="as rump_ffs --help says")
     add("source", metavar="SOURCE", help="image, part of one, url of a server, or a word for a tmpfs")
     add("mountpoint", metavar="MOUNTPOINT", help="a directory")
-    return _guarded(parser, _mount)
+    return parser
 
 
-def main_umount() -> int:
-    """Run rumpfs-umount."""
+def umount_parser() -> Parser:
+    """Return the parser of rumpfs-umount."""
     parser = _Parser("rumpfs-umount", "Unmount for umount(8), and wait for the image.", _UMOUNT_EXAMPLES)
     parser.flag("-l", "lazy", "take it away now, without waiting")
     parser.flag("-f", "force", "even if it is in use")
     parser.flag("-r", "readonly", "ignored")
     _common(parser)
     parser.add_argument("mountpoint", metavar="MOUNTPOINT", help="where it is mounted")
-    return _guarded(parser, _umount)
+    return parser
+
+
+def main() -> int:
+    """Run rumpfs-mount."""
+    return _guarded(mount_parser(), _mount)
+
+
+def main_umount() -> int:
+    """Run rumpfs-umount."""
+    return _guarded(umount_parser(), _umount)
 
 
 def _common(parser: Parser) -> None:

@@ -23,7 +23,8 @@ _FFS_EXAMPLES: Final = """\
 
 options of -o, with commas between them:
 {options}
-  What mount(8), fstab(5) and systemd add is accepted and ignored.
+
+What mount(8), fstab(5) and systemd add is accepted and ignored.
 """
 
 _TMPFS_EXAMPLES: Final = """\
@@ -33,7 +34,8 @@ _TMPFS_EXAMPLES: Final = """\
 
 options of -o, with commas between them:
 {options}
-  What mount(8), fstab(5) and systemd add is accepted and ignored.
+
+What mount(8), fstab(5) and systemd add is accepted and ignored.
 """
 
 

@@ -99,7 +99,8 @@ examples:
   rumpfs umount :/mnt
 """
 
-_JSON: Final = """\
+#: what ``rumpfs help json`` prints
+JSON: Final = """\
 --json prints one document. It begins with "schema_version": 1, which grows when something is renamed or
 removed, and has the same members whatever other options are given. Times are in nanoseconds since 1970.
 A name that is not UTF-8 is in NAME_b64, in base64, in place of NAME ("name_b64" for "name").
@@ -186,7 +187,8 @@ dumpfs       image format byte_order location (in bytes) old_layout warnings
 """
 
 
-def _help_text() -> str:
+def help_text() -> str:
+    """Return what ``rumpfs --help`` prints."""
     verbs = "\n".join(f"  {verb:10}  {summary}" for verb, summary in VERBS.items())
     return _HELP.format(usage=_USAGE, verbs=verbs)
 
@@ -205,9 +207,9 @@ def _unknown(verb: str) -> int:
 
 def _help(words: list[str]) -> int:
     if not words:
-        return show("rumpfs", _help_text())
+        return show("rumpfs", help_text())
     elif words == ["json"]:
-        return show("rumpfs", _JSON)
+        return show("rumpfs", JSON)
     elif len(words) == 1 and words[0] in VERBS:
         return _verb(words[0], ["--help"])
     return _wrong(f"no help on {' '.join(words)!r}; there is help on {', '.join(VERBS)} and json")
@@ -224,7 +226,7 @@ def main() -> int:
 
 def _command(words: list[str]) -> int:
     if not words:
-        print(_help_text(), end="", file=sys.stderr)
+        print(help_text(), end="", file=sys.stderr)
         return 2
     verb = words[0]
     if verb in ("-h", "--help"):

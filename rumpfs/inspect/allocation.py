@@ -173,18 +173,20 @@ class Allocation:
         return +total
 
 
-def allocation(
-    raw: Raw, width: int, height: int, label: int = 0, marks: Sequence[Collection[int]] = ()
-) -> Allocation:
+def grid_of(raw: Raw, width: int, height: int, label: int = 0) -> Grid:
+    """Return the grid that shows a file system, and a log behind it; arguments as of `grid.plan`."""
+    log = log_behind(raw)
+    return plan(raw.fs, raw.frags, (log.frag, log.frags) if log else (0, 0), width, height, label)
+
+
+def allocation(raw: Raw, grid: Grid, marks: Sequence[Collection[int]] = ()) -> Allocation:
     """Count what the space of a file system is used for.
 
     Args:
         raw: the file system.
-        width, height, label: of the picture, in cells; see `grid.plan`.
+        grid: the cells of the picture: `grid_of`.
         marks: sets of inodes that are to be marked; the first one with an inode has it.
     """
-    log = log_behind(raw)
-    grid = plan(raw.fs, raw.frags, (log.frag, log.frags) if log else (0, 0), width, height, label)
     return _Survey(raw, grid, marks).run()
 
 

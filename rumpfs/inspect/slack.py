@@ -87,6 +87,21 @@ class Chunks:
         """Yield what is left of names that were removed."""
         return (place for place in self.places(chunk) if place.deleted)
 
+    def looks_right(self, data: bytes) -> bool:
+        """True when bytes are whole chunks of a directory, and one of them has a name."""
+        names = 0
+        for start in range(0, len(data), self.size):
+            chunk = data[start : start + self.size]
+            end = 0
+            for place in self.places(chunk):
+                end = max(end, place.offset + place.length)
+                names += not place.deleted and place.ino > 0
+                if not place.deleted and place.ino and not (_is_name(place.name) or place.name in _DOTS):
+                    return False
+            if end != self.size:
+                return False
+        return names > 0
+
     def owner(self, chunk: bytes) -> tuple[int, int] | None:
         """Return the inodes of a directory and of its parent; None when it is not its first chunk."""
         if len(chunk) < 2 * DIRECT_HEADER + 8:

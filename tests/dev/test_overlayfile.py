@@ -21,7 +21,7 @@ from rumpfs.dev.overlaybase import BaseChanged
 from rumpfs.dev.overlaycommit import commit, differences, drop, rebase
 from rumpfs.dev.overlayfile import OverlayFile
 from rumpfs.dev.overlaystore import OverlayStore
-from rumpfs.dev.window import Window
+from rumpfs.dev.window import SlowWindow, Window
 from rumpfs.ondisk.overlay import (
     BLOCK_SIZE,
     COMMITTING,

@@ -12,6 +12,7 @@ import pytest
 
 import rumpfs
 from rumpfs.abi.stat import S_IFDIR, S_IFMT
+from rumpfs.inspect.walk import attributes
 from tests.images_util import makefs, manifest, netbsd_image, netbsd_images, standard_tree
 
 #: one of each format; tests/fs/ffs reads all of them

@@ -9,6 +9,7 @@ from typing import Final
 
 from rumpfs.cli.sending import Sender
 from rumpfs.cli.tool import OutputLost, Parser, Tool
+from rumpfs.client.errors import RumpError
 
 EXAMPLES: Final = """\
   rumpfs cat :/mnt/etc/rc.conf
@@ -30,23 +31,32 @@ def run(tool: Tool, args: Namespace) -> None:
         place = tool.remote(text)
         try:
             with place.files.reader(place.path) as file:
-                sent = _send(tool, file)
-                if sent:
-                    file.seek(sent)
-                while count := file.readinto(buffer):
-                    tool.write_bytes(buffer[:count])
+                _print(tool, file, buffer)
         except OSError as error:
             tool.failed(str(place), error)
 
 
-def _send(tool: Tool, file: RawIOBase) -> int:
-    """Let the host's kernel copy as much of a file as it can; return how many bytes that are."""
-    sender = Sender(file, sys.stdout.fileno())
+def _print(tool: Tool, file: RawIOBase, buffer: memoryview) -> None:
+    """Print what a file holds; the host's kernel copies what it can."""
     tool.flush()
+    sender = Sender(file, sys.stdout.fileno())
     done = 0
-    try:
-        while count := sender.send(done, sys.maxsize):
+    while True:
+        if sent := _send(sender, done):
+            done += sent
+            file.seek(done)
+        elif count := file.readinto(buffer):
             done += count
+            tool.write_bytes(buffer[:count])
+            tool.flush()
+        else:
+            return
+
+
+def _send(sender: Sender, offset: int) -> int:
+    try:
+        return sender.send(offset, sys.maxsize)
+    except RumpError:
+        raise
     except OSError as error:
         raise OutputLost(error) from error
-    return done

@@ -15,7 +15,7 @@ _SPACING: Final = 1.6
 _BLANK: Final = 2.6
 #: Half the width of a line, in units.
 _LINE: Final = 0.46
-_BOLD: Final = 0.66
+_BOLD: Final = 0.6
 
 _GLYPHS: Final = {
     "!": "# # # # # . #",

@@ -37,7 +37,6 @@ class Canvas:
     def cells(self, cells: Cells) -> None:
         """Draw squares: runs of the same colour at a time."""
         side = cells.size - cells.gap
-        spare = bytes(3 * cells.gap)
         for first in range(0, len(cells.colours), cells.width):
             colours = cells.colours[first : first + cells.width]
             y = cells.y + first // cells.width * cells.size
@@ -46,7 +45,6 @@ class Canvas:
                 for row in self._rows[y : y + side]:
                     row[3 * cells.x : 3 * cells.x + len(line)] = line
                 continue
-            assert spare
             for index, colour in enumerate(colours):
                 self.box(cells.x + index * cells.size, y, side, side, colour)
 
