@@ -1,8 +1,8 @@
 """What stands in a ``--help``: usage, sections, and in them paragraphs and items.
 
-All commands lay theirs out in one way, those of argparse and those that are written: a line ``title:`` begins a
-section, a line that is indented by two spaces an item, whose meaning follows after two more or stands indented
-below; a line at the margin begins a paragraph.
+All commands lay theirs out in one way, whether argparse or a person wrote it: a line ``title:`` begins a
+section; a line that is indented by two spaces an item, whose meaning follows after two more or stands below,
+indented further; a line at the margin a paragraph.
 """
 
 from __future__ import annotations

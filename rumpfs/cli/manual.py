@@ -1,6 +1,6 @@
 """The manual pages: ``python -m rumpfs.cli.manual docs/man DIRECTORY`` makes them below DIRECTORY.
 
-A page is a file of docs/man with what the commands say of themselves in ``--help`` put into it, so that neither
+A page is a file of docs/man into which what the command says of itself in ``--help`` is put, so that neither
 knows an option that the other does not. ``@NAME@`` on a line of its own stands for the lines that `_parts` has
 by that name, and within a line for a word. ``verb.1`` there becomes the page of every verb of `rumpfs`.
 """
@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ _HELPS: Final[Mapping[str, Callable[[], str]]] = {
     "mount.rumpfs.8": lambda: _of(mount_helper.mount_parser()),
     "umount.rumpfs.8": lambda: _of(mount_helper.umount_parser()),
 }
-#: further names of pages
+#: further names of pages (mandoc(1) advises against .so)
 _LINKS: Final = {
     "rump_allserver.1": "rump_server.1",
     "mount.fuse.rumpfs.8": "mount.rumpfs.8",
@@ -73,14 +73,15 @@ def pages(sources: Path) -> Iterator[tuple[str, str]]:
     Args:
         sources: the directory of the files with placeholders, docs/man.
     """
+    texts = {}
     for path in sorted(sources.glob("*.[0-9]")):
         if path.name == _VERB_SOURCE:
             for verb, summary in tool.VERBS.items():
                 yield f"rumpfs-{verb}.1", _page(path, _verb_help(verb), {"verb": verb, "summary": summary})
         else:
-            yield path.name, _page(path, _HELPS[path.name]() if path.name in _HELPS else "", {})
-    for name, target in _LINKS.items():
-        yield name, f".so man{target[-1]}/{target}\n"
+            texts[path.name] = _page(path, _HELPS[path.name]() if path.name in _HELPS else "", {})
+    yield from texts.items()
+    yield from ((name, texts[target]) for name, target in _LINKS.items())
 
 
 def _page(path: Path, help_text: str, words: Mapping[str, str]) -> str:
@@ -94,15 +95,15 @@ def _page(path: Path, help_text: str, words: Mapping[str, str]) -> str:
         "date": f"{time.strftime('%B', day)} {day.tm_mday}, {day.tm_year}",
         "version": __version__,
     }
-    made = []
+    made: list[str] = []
     for line in source.splitlines():
         whole = _PLACEHOLDER.fullmatch(line)
         made += parts[whole[1]]() if whole else [_PLACEHOLDER.sub(lambda found: inline[found[1]], line)]
     return "\n".join(made) + "\n"
 
 
-def _parts(found: HelpText, text: str, verb: str) -> dict[str, Callable[[], Iterator[str]]]:
-    """Return what placeholders stand for; each is an iterator of lines."""
+def _parts(found: HelpText, text: str, verb: str) -> dict[str, Callable[[], Iterable[str]]]:
+    """Return what placeholders stand for; each gives lines."""
     words = found.usage.removeprefix(f"rumpfs {verb}") if verb else found.usage.partition(" ")[2]
     return {
         "usage": lambda: mdoc.usage(words),
@@ -150,8 +151,8 @@ def _see_also(text: str, verb: str) -> Iterator[str]:
 def _api(kind: type) -> Iterator[str]:
     """Yield the public methods and properties of a class, with the first paragraph of what each does."""
     found = []
-    for name, member in inspect.getmembers(kind, lambda member: callable(member) or isinstance(member, property)):
-        doc = inspect.getdoc(member)
+    for name, member in inspect.getmembers(kind):
+        doc = inspect.getdoc(member) if callable(member) or isinstance(member, property) else None
         if not name.startswith("_") and doc is not None:
             found.append(Item(name + _arguments(member), " ".join(doc.split("\n\n")[0].split())))
     yield from mdoc.items(found, "Fa")

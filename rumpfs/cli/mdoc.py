@@ -49,9 +49,9 @@ def blocks(found: Iterable[Block], macro: str = "") -> Iterator[str]:
     Args:
         macro: how terms are marked up; without one a term that begins with a dash is an option.
     """
-    for block in found:
+    for number, block in enumerate(found):
         if isinstance(block, str):
-            yield ".Pp"
+            yield from [".Pp"] if number else []
             yield from fill(block)
         else:
             yield from items(block, macro)
@@ -74,11 +74,17 @@ def _term(text: str, macro: str) -> str:
     )
 
 
-def usage(text: str) -> Iterator[str]:
-    """Yield the lines of a usage without the name of its command."""
+def usage(text: str) -> list[str]:
+    """Return the lines of a usage without the name of its command."""
+    lines: list[str] = []
     for word in _words(_SEVERAL.sub(r"\1 ...", text)):
-        group = word[1:-1] if word.startswith("[") and _closing(word, 0) == len(word) - 1 else None
-        yield f".Op {_macros(group)}" if group is not None else f".{_macros(word)}"
+        if word == "...":
+            lines[-1] += " ..."
+        elif word.startswith("[") and _closing(word, 0) == len(word) - 1:
+            lines.append(f".Op {_macros(word[1:-1])}")
+        else:
+            lines.append(f".{_macros(word)}")
+    return lines
 
 
 def _macros(text: str) -> str:

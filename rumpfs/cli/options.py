@@ -77,7 +77,7 @@ drivespec: name=value pairs with commas between them
                     also in an MBR or GPT partition
   type=blk|chr|reg  block device (default), character device or regular file, for which size may be missing
   ro                the file is opened for reading only, and writes are refused
-  Numbers take a suffix, b (512) k m g t or w (4), and products: 64x32k, 2*1g.
+Numbers take a suffix, b (512) k m g t or w (4), and products: 64x32k, 2*1g.
 
 examples:
   rump_server -lrumpvfs -m tmpfs.kmod unix://sock        a kernel with tmpfs; then:

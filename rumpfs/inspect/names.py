@@ -80,10 +80,12 @@ class Names:
     def __init__(self, raw: Raw) -> None:
         self._names: dict[int, tuple[int, bytes]] = {}
         self._count: dict[int, int] = {}
+        self._entries: dict[int, set[tuple[int, bytes]]] = {}
         for parent, di in directories(raw):
             for base, _, data in chunks_of(raw, di):
                 for _, ino, _, name in entries_in(raw, data, base):
                     if name not in (b".", b".."):
+                        self._entries.setdefault(parent, set()).add((ino, name))
                         if ino in self._names:
                             self._count[ino] = self._count.get(ino, 1) + 1
                         else:

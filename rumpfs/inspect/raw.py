@@ -40,6 +40,11 @@ class Piece(NamedTuple):
     frags: int
     attributes: bool = False
 
+    @property
+    def end(self) -> int:
+        """The frag behind it."""
+        return self.frag + self.frags
+
 
 def level_of(fs: Superblock, lbn: int) -> int:
     """Return the level of an indirect block by its (negative) number: 0 for one that leads to blocks."""

@@ -103,11 +103,14 @@ def _blocks(raw: Raw) -> Iterator[tuple[int, bytes, str, int | None]]:
         log = Log(raw)
     except DiskError:
         return
-    for transaction in log.transactions:
+    live = [transaction for transaction in log.transactions if transaction.live]
+    for transaction in log.transactions[: len(log.transactions) - len(live)]:
         for address, data in log.blocks(transaction):
-            if transaction.live:
-                below = raw.below.pread(len(data), address)
-                yield address, below, "the disk, before its log is replayed", None
-    for transaction in log.transactions:
+            yield address, data, "the log", transaction.time
+    for transaction in live:
+        for address, data in log.blocks(transaction):
+            below = raw.below.pread(len(data), address)
+            yield address, below, "the disk, where the log is not replayed yet", None
+    for transaction in live:
         for address, data in log.blocks(transaction):
             yield address, data, "the log", transaction.time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rumpfs.abi import errno
@@ -9,6 +10,27 @@ from rumpfs.base.copy import Body, CopyIn, CopyInStr, CopyOut
 from rumpfs.base.errors import VfsError
 
 _PAGE = 4096
+
+
+def drive(body: Body, answer: Callable[[object], bytes | None]) -> Any:
+    """Carry out a call, and return its result.
+
+    Args:
+        answer: does what the call asks for, or raises VfsError.
+
+    Errors: those of the call.
+    """
+    try:
+        request = next(body)
+        while True:
+            try:
+                value = answer(request)
+            except VfsError as error:
+                request = body.throw(error)
+            else:
+                request = body.send(value)
+    except StopIteration as stop:
+        return stop.value
 
 
 class Local:
@@ -31,17 +53,7 @@ class Local:
 
     def run(self, body: Body) -> Any:
         """Carry out a call that does not sleep, and return its result. Errors: those of the call."""
-        try:
-            request = next(body)
-            while True:
-                try:
-                    value = self._answer(request)
-                except VfsError as error:
-                    request = body.throw(error)
-                else:
-                    request = body.send(value)
-        except StopIteration as stop:
-            return stop.value
+        return drive(body, self._answer)
 
     def _answer(self, request: object) -> bytes | None:
         """Do what a call asks of its caller. Errors: EFAULT, ENAMETOOLONG; EDEADLK: it would sleep."""

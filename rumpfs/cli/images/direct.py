@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rumpfs.abi import errno
 from rumpfs.abi.limits import PATH_MAX
-from rumpfs.base.copy import Body, CopyIn, CopyInStr, CopyOut, Data, Done
+from rumpfs.base.copy import CopyIn, CopyInStr, CopyOut, Data, Done
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.client.memory import AddressSpace, Waiter, WildPointer
+from rumpfs.kern.local import drive
 from rumpfs.sysproxy import wire
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class DirectTransport:
         if type(result) is int:
             return result
         if type(result) is not Done and type(result) is not tuple:
-            result = self._drive(result)
+            result = drive(result, self._satisfy)
         if type(result) is Done:
             self._store(result.addr, result.data)
             return result.retval
@@ -72,20 +73,6 @@ class DirectTransport:
             retval, waiter.rv1 = result
             return int(retval)
         return int(result)
-
-    def _drive(self, body: Body) -> Any:
-        """Carry out a call that asks for memory, and return its result."""
-        try:
-            request = next(body)
-            while True:
-                try:
-                    value = self._satisfy(request)
-                except VfsError as error:
-                    request = body.throw(error)
-                else:
-                    request = body.send(value)
-        except StopIteration as stop:
-            return stop.value
 
     def _satisfy(self, request: object) -> bytes | None:
         """Do what a call asks for. Errors: EFAULT, ENAMETOOLONG; EDEADLK: it would wait, and for nobody."""

@@ -13,7 +13,8 @@ EXAMPLES: Final = """\
   rumpfs newfs -s 64m disk.img           make disk.img with an FFSv1 of 64 MiB
   rumpfs newfs -O 2 -b 16k -f 2k disk.img:e
                                          an FFSv2 in partition e of an image that is there
-  rumpfs newfs -O 2 -s 2g --log disk.img room at the end for the log that mount -o log uses
+  rumpfs newfs -O 2 -s 2g --log disk.img
+                                         room at the end for the log that mount -o log uses
   rumpfs newfs -N -O 2 -s 1t new.img     show what would be made
   rumpfs newfs -B be -s 10m -L backup sparc.img
                                          a big-endian file system with a label
