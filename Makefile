@@ -51,7 +51,7 @@ BINDIR ?= $(CURDIR)/$(BIN)
 HELPERS = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' \
 	RUMPFS='$(CURDIR)/$(BIN)/rumpfs' mount_helpers/install
 
-install-helpers: setup ## let mount(8), systemd and the shells find rumpfs (DESTDIR, PREFIX, SBINDIR, BINDIR)
+install-helpers: setup ## let mount(8), systemd, man and the shells find rumpfs (DESTDIR, PREFIX, SBINDIR, BINDIR)
 	@$(HELPERS) put
 
 uninstall-helpers: ## remove what install-helpers installed

@@ -1,8 +1,8 @@
 """The manual pages: ``python -m rumpfs.cli.manual docs/man DIRECTORY`` makes them below DIRECTORY.
 
 A page is a file of docs/man into which what the command says of itself in ``--help`` is put, so that neither
-knows an option that the other does not. ``@NAME@`` on a line of its own stands for the lines that `_parts` has
-by that name, and within a line for a word. ``verb.1`` there becomes the page of every verb of `rumpfs`.
+knows an option that the other does not. ``@NAME@`` on a line of its own stands for the lines that `_parts`
+has by that name, and within a line for a word. ``verb.1`` becomes the page of every verb of `rumpfs`.
 """
 
 from __future__ import annotations
@@ -162,14 +162,13 @@ def _arguments(member: Any) -> str:
     """Return how a method is called; nothing for a property."""
     if isinstance(member, property):
         return ""
-    words, bare = [], False
-    for name, argument in list(inspect.signature(member).parameters.items())[1:]:
-        if argument.kind is argument.KEYWORD_ONLY and not bare:
-            bare = True
-            words.append("*")
-        empty = argument.default is argument.empty
-        words.append(name if empty else f"{name}={argument.default!r}")
-    return f"({', '.join(words)})"
+    signature = inspect.signature(member)
+    bare = [
+        argument.replace(annotation=argument.empty)
+        for name, argument in signature.parameters.items()
+        if name not in ("self", "cls")
+    ]
+    return str(inspect.Signature(bare))
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from rumpfs.abi import errno
 from rumpfs.abi.stat import S_IFDIR, S_IFMT, major, makedev, minor
 from rumpfs.client.api import Client
 from rumpfs.client.records import StatResult
+from rumpfs.sysproxy.url import parse
 
 
 class Attributes(Protocol):
@@ -198,6 +199,11 @@ class ServerFiles(Client):
     """A server's files."""
 
     number = staticmethod(makedev)
+
+    @property
+    def where(self) -> str:
+        """Where the files are, whatever becomes of the host's working directory."""
+        return str(parse(self.url, client=True))
 
     def scan(
         self, path: bytes, failed: Callable[[bytes, OSError], None], above: Any = None

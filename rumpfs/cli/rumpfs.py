@@ -46,6 +46,7 @@ VERBS: Final = {
     "explain": "say what is at a place of an image, and whose it is, field by field",
     "log": "show the transactions in the log of an image, and what they have changed",
     "carve": "find file systems in a damaged disk by the copies of their superblocks",
+    "map": "draw what the space of an image is used for: in the terminal, or as PNG, SVG or HTML",
     "fsck": "check and repair the file system of an image",
     "overlay": "show, commit and drop what an overlay has changed of an image",
     "newfs": "make a file system in an image",
@@ -171,6 +172,14 @@ info         "images": a list of image, size,
                partitions      a list of name address table offset size type filesystem
              a filesystem has format byte_order superblock size block_size fragment_size groups used free
              files files_free state log label last_mounted_on last_written_ns warnings; sizes in bytes
+map          image format block_size fragment_size frags frags_free blocks_free frags_lost used_percent
+             fragmentation_percent inodes_used with_blocks in_pieces extents extent_frags
+             "areas":          frags by use: free lost boot superblock group summary inodes inodes_free
+                               inodes_raw log directory indirect attributes file (in one piece) pieces
+                               (of 8 blocks or more) scattered snapshot other; those of 0 are left out
+             "files":          of each -f: path with_blocks in_pieces extents extent_frags
+             "groups":         a list of group frag frags damaged frags_free blocks_free frags_lost inodes
+                               inodes_used inodes_initialised directories areas
 makefs       image format byte_order size block_size fragment_size groups inodes files frags_free
 tunefs       image written maxcontig maxbpg minfree optimization avgfilesize avgfpdir label
              "log":            place size flags; place is null when there is none

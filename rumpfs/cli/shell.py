@@ -20,7 +20,6 @@ from rumpfs.cli.tool import INTERRUPTED, USAGE, Failure, Parser, Tool, remedy
 from rumpfs.cli.trees import pairs
 from rumpfs.cli.verbs import cp
 from rumpfs.client.records import DirEntry
-from rumpfs.sysproxy.url import parse
 
 NAME: Final = "rumpfs sh"
 #: how addresses begin, as opposed to paths
@@ -76,8 +75,7 @@ class Shell(Tool):
         super().__init__(NAME)
         self._interactive = interactive
         self._stdin = stdin
-        # Whatever becomes of the host's working directory and environment.
-        self._where = str(parse(files.url, client=True))
+        self._where = files.where
         self._clients[self._where] = files
         self.cwd = self._before = b"/"
         self._last = 0
@@ -252,7 +250,8 @@ class Shell(Tool):
         """Run a command of the host, which finds the server in its environment; return its status."""
         words = ["/bin/sh", "-c", command] if command else [os.environ.get("SHELL") or "/bin/sh"]
         self.flush()
-        return hostcommand.run(self, words, hostcommand.environment(self.url(None)), stdin=self._stdin)
+        env = hostcommand.environment(self._where) if "://" in self._where else os.environ
+        return hostcommand.run(self, words, env, stdin=self._stdin)
 
 
 class Builtin(NamedTuple):

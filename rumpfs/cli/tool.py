@@ -266,11 +266,9 @@ class Tool:
 
     def close(self) -> None:
         """Close all connections and images."""
-        for client in self._clients.values():
-            client.close()
-        for image in self._images.values():
+        for files in [*self._clients.values(), *self._images.values()]:
             try:
-                image.close()
+                files.close()
             except Failure as failure:
                 self.error(failure.text)
 

@@ -128,8 +128,8 @@ class Allocation:
 
     Attributes:
         grid: the cells.
-        layers: frags in each cell by `Area`, and by `MARK` + n for what is marked as number n; a marked frag is
-            in no other layer.
+        layers: frags in each cell by `Area`, and by `MARK` + n for what is marked as number n; a marked frag
+            is in no other layer.
         groups: figures of the groups.
         contiguity: of all files and directories.
         marked: of what is marked, by number.

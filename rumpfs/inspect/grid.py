@@ -113,7 +113,7 @@ def _bands(bands: int, width: int, height: int, label: int) -> tuple[int, int, i
         if -(-bands // columns) <= room:
             break
     per = max(1, -(-bands // (columns * room)))
-    return columns, -(--(-bands // per) // columns), per
+    return columns, -(-bands // (per * columns)), per
 
 
 def _band(frag: int, frags: int, cgx: int, per: int, groups: int, index: int, cell: int) -> Band:

@@ -95,6 +95,14 @@ class Names:
         """True when an inode has a name, or is the root."""
         return ino in self._names or ino == ROOTINO
 
+    def get(self, ino: int) -> tuple[int, bytes] | None:
+        """Return the directory in which an inode has a name, and that name; None without one."""
+        return self._names.get(ino)
+
+    def entries(self, directory: int) -> set[tuple[int, bytes]]:
+        """Return (inode, name) of what is in a directory, without ``.`` and ``..``."""
+        return self._entries.get(directory, set())
+
     def links(self, ino: int) -> int:
         """Return how many names an inode has."""
         return self._count.get(ino, int(ino in self._names))

@@ -88,10 +88,12 @@ class Chunks:
         return (place for place in self.places(chunk) if place.deleted)
 
     def looks_right(self, data: bytes) -> bool:
-        """True when bytes are whole chunks of a directory, and one of them has a name."""
+        """True when bytes are whole chunks of a directory, with a name; behind its end there may be zeros."""
         names = 0
         for start in range(0, len(data), self.size):
             chunk = data[start : start + self.size]
+            if start and not any(chunk):
+                continue
             end = 0
             for place in self.places(chunk):
                 end = max(end, place.offset + place.length)

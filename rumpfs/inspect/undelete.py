@@ -1,14 +1,14 @@
 """Deleted files: the names and inodes that are left of them, and what of their content is.
 
 When a file is removed, its name stays in the directory until another one needs the place, and names the inode
-still. The inode is cleared (ffs_inode.c truncates it first), so that nothing on the disk says where the content
-was; older copies of the inode do, when there is a log. What those lead to is the old content as long as no
-other file has got the blocks.
+still. The inode is cleared (ffs_inode.c truncates it first), so that nothing on the disk says where the
+content was; older copies of the inode do, when there is a log. What those lead to is the old content as long
+as no other file has got the blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -105,6 +105,7 @@ class Search:
         self._past = Past(raw)
         self._removed: dict[tuple[int, bytes, int], _Name] = {}
         self._dirs: dict[int, tuple[int, bytes]] = {}  # deleted directory -> (its directory, name)
+        self._places: dict[int, int] = {}  # frag -> the directory that has it
         self._hidden = {number for number in raw.fs.fs_quotafile if raw.fs.has_quota2}
         self._slack()
         self._old_directories()
@@ -118,9 +119,11 @@ class Search:
                 self._dirs.setdefault(each.ino, (each.directory, each.name))
         found = [self._of_name(each) for each in self._removed.values()]
         named = {(each.version.ino, each.version.dinode.di_gen) for each in found if each.version is not None}
-        for version in self._nameless():
-            if (version.ino, version.dinode.di_gen) not in named:
-                found.append(self._study(_Name(0, b"", version.ino, DT_UNKNOWN, ""), version))
+        found += [
+            self._study(_Name(0, b"", version.ino, DT_UNKNOWN, ""), version)
+            for version in self._nameless()
+            if (version.ino, version.dinode.di_gen) not in named
+        ]
         return sorted(found, key=lambda each: (each.path, each.ino))
 
     # --- names ------------------------------------------------------------------------------------
@@ -130,31 +133,39 @@ class Search:
         for directory, di in directories(self._raw):
             here: set[tuple[int, bytes]] = set()
             left: list[Place] = []
-            for _, _, data in chunks_of(self._raw, di):
+            for _, frag, data in chunks_of(self._raw, di):
+                frags = -(-len(data) >> self._raw.fs.fs_fshift)
+                self._places.update(dict.fromkeys(range(frag, frag + frags), directory))
                 here.update((ino, name) for _, ino, _, name in entries_in(self._raw, data))
                 for start in range(0, len(data), self._chunks.size):
                     left += self._chunks.deleted(data[start : start + self._chunks.size])
-            self._take(directory, ((p.name, p.ino, p.dtype) for p in left), here, "the name is in its directory")
+            self._take(
+                directory, ((p.name, p.ino, p.dtype) for p in left), here, "the name is in its directory"
+            )
 
     def _take(
-        self, directory: int, found: Iterator[tuple[bytes, int, int]], here: set[tuple[int, bytes]], where: str
+        self,
+        directory: int,
+        found: Iterable[tuple[bytes, int, int]],
+        here: set[tuple[int, bytes]],
+        where: str,
     ) -> None:
         """Take down removed names of a directory, of which `here` are those that it has still."""
         names = {name for _, name in here}
         for name, ino, dtype in found:
             if name in _DOTS or (ino, name) in here or (not ino and name in names):
                 continue
+            there = self._names.get(ino)
+            if there is not None and there[1] == name:
+                continue  # it was moved
             self._removed.setdefault((directory, name, ino), _Name(directory, name, ino, dtype, where))
 
     def _old_directories(self) -> None:
         """Take down the names in older copies of directories."""
-        for directory, data, source in self._past.directories:
-            here = self._here(directory)
+        for directory, address, data, source in self._past.directories:
+            directory = directory or self._places.get(address >> self._raw.fs.fs_fshift, 0)
+            here = self._names.entries(directory)
             self._take(directory, self._all(data), here, f"the name is in {source}")
-
-    def _here(self, directory: int) -> set[tuple[int, bytes]]:
-        """Return what a directory has now; of one that is not known, all that has a name anywhere."""
-        return self._names.entries(directory)
 
     def _all(self, data: bytes) -> Iterator[tuple[bytes, int, int]]:
         """Yield the names in chunks, removed or not."""
@@ -180,7 +191,7 @@ class Search:
                 self._take(directory, self._all(self._run(data, start)), set(), "the name is in a free block")
 
     def _run(self, data: bytes, start: int) -> bytes:
-        """Return the chunks of a directory that begins at a byte of the data, to the end of its block at most."""
+        """Return the chunks of a directory that begins at a byte of the data, at most a block of them."""
         end = start
         for end in range(start, min(start + self._raw.fs.fs_bsize, len(data)), self._chunks.size):
             chunk = data[end : end + self._chunks.size]
@@ -207,7 +218,7 @@ class Search:
     # --- inodes -----------------------------------------------------------------------------------
 
     def _nameless(self) -> Iterator[Version]:
-        """Yield the inodes that no name leads to: those in use, and the newest copies of those that are free."""
+        """Yield the inodes that no name leads to: those in use, and copies of those that are free."""
         raw = self._raw
         for ino, di in raw.inodes():
             hidden = ino <= ROOTINO or ino in self._hidden or di.di_flags & (SF_LOG | SF_SNAPSHOT)

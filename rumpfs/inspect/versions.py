@@ -33,9 +33,16 @@ class Version(NamedTuple):
 
 
 class OldChunks(NamedTuple):
-    """Chunks of a directory as they were once; `directory` is 0 when it is not known which one's."""
+    """Chunks of a directory as they were once.
+
+    Attributes:
+        directory: whose, when they say it; else 0.
+        address: byte of the device at which they were.
+        data, source: the chunks, and where they were found, in words.
+    """
 
     directory: int
+    address: int
     data: bytes
     source: str
 
@@ -57,9 +64,7 @@ class Past:
         self._chunks = Chunks(raw.fs)
         self.versions: dict[int, list[Version]] = {}
         self.directories: list[OldChunks] = []
-        age = 0
-        for address, data, source, time in _blocks(raw):
-            age += 1
+        for age, (address, data, source, time) in enumerate(_blocks(raw), 1):
             self._block(address, data, source, time, age)
 
     def _block(self, address: int, data: bytes, source: str, time: int | None, age: int) -> None:
@@ -73,7 +78,7 @@ class Past:
             self._inodes(first, data, source, time, age)
         elif self._chunks.looks_right(data):
             whose = self._chunks.owner(data[: fs.dirblksiz])
-            self.directories.append(OldChunks(whose[0] if whose else 0, data, source))
+            self.directories.append(OldChunks(whose[0] if whose else 0, address, data, source))
 
     def _inodes(self, first: int, data: bytes, source: str, time: int | None, age: int) -> None:
         raw = self._raw

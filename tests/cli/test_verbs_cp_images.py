@@ -98,3 +98,20 @@ def test_extended_attributes_come_along(alone: Shell, tmp_path: Path) -> None:
         assert {
             name: os.getxattr(tmp_path / "one", name) for name in os.listxattr(tmp_path / "one")
         } == expected
+
+
+def test_a_shell_works_in_an_image(alone: Shell, tmp_path: Path) -> None:
+    alone.ok("newfs", "-s", "8m", "disk.img")
+    (tmp_path / "file").write_text("content")
+    script = "mkdir dir; cd dir; put file copy; cat copy; ls -l; !echo host"
+    lines = alone.ok("sh", "-w", "-c", script, "disk.img:/").lines
+    assert (lines[0].startswith("content"), lines[-1]) == (True, "host")
+    assert alone.ok("cat", "disk.img:/dir/copy").out == b"content"
+    assert "read-only" in alone.fails("sh", "-c", "rm dir/copy", "disk.img")
+    assert alone.run("fsck", "-nf", "disk.img").status == 0
+
+
+def test_df_of_an_image_is_its_file_system(alone: Shell) -> None:
+    alone.ok("newfs", "-s", "8m", "disk.img")
+    _, line = alone.ok("df", "disk.img").lines
+    assert line.split()[-1] == "/"

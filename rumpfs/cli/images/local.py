@@ -82,6 +82,7 @@ class ImageFiles(ServerFiles):
 
     def __init__(self, image: ImageAddress, text: str, writable: bool) -> None:
         self._text = text
+        self._closed = False
         self.writable = writable
         self._kernel = Kernel(1, None, False, lambda _: None)
         for component in solve(_COMPONENTS, bind_now=True):
@@ -114,6 +115,11 @@ class ImageFiles(ServerFiles):
                 self._kernel.initproc, memory.string(b"ffs"), memory.string(b"/"), flags, args, UFS_ARGS.size
             )
         )
+
+    @property
+    def where(self) -> str:
+        """The image, as it was written."""
+        return self._text
 
     def scan(
         self, path: bytes, failed: Callable[[bytes, OSError], None], above: Any = None
@@ -173,6 +179,9 @@ class ImageFiles(ServerFiles):
         Errors:
             Failure: not everything could be written.
         """
+        if self._closed:
+            return
+        self._closed = True
         self._transport.close()
         assert self._kernel.vfs is not None
         try:

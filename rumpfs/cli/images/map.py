@@ -7,9 +7,9 @@ import sys
 from argparse import Namespace
 from typing import Final
 
+from rumpfs.cli.images.mapterm import LABEL, Ink, ink, render
+from rumpfs.cli.images.mapwords import figures, words
 from rumpfs.cli.images.opening import opened, reported
-from rumpfs.cli.images.mapterm import Ink, ink, render
-from rumpfs.cli.images.mapwords import figures, shares, size_text, words
 from rumpfs.cli.tool import USAGE, Failure, Tool, json_name, json_text
 from rumpfs.cli.verbs.map import FORMATS
 from rumpfs.inspect.allocation import Allocation, Area, Contiguity, GroupFigures, allocation, grid_of
@@ -20,8 +20,6 @@ from rumpfs.inspect.raw import Raw
 _WIDTH: Final = 1200
 #: Pixels that a picture may have in a direction.
 _MOST: Final = 20000
-#: Characters beside the bands in a terminal.
-_LABELS: Final = 7
 _TERMINAL: Final = (80, 24)
 
 
@@ -102,7 +100,7 @@ def _terminal(args: Namespace, raw: Raw, marks: list[set[int]]) -> str:
     colours = ink(args.color, tty, os.environ)
     columns, lines = args.width or columns, args.height or max(8, lines - 2)
     each = 1 if colours == Ink.NONE else 2
-    grid = grid_of(raw, max(8, columns - _LABELS), max(2, lines * each))
+    grid = grid_of(raw, max(2 * LABEL, columns), max(2, lines * each), LABEL)
     what = allocation(raw, grid, marks)
     said = words(raw, what, grid, args.image, args.files)
     return render(what, said, colours, columns, not args.bare)
@@ -137,7 +135,12 @@ def _document(args: Namespace, raw: Raw, what: Allocation) -> dict[str, object]:
 
 
 def _contiguity(of: Contiguity) -> dict[str, object]:
-    return {"with_blocks": of.files, "in_pieces": of.in_pieces, "extents": of.extents, "extent_frags": of.frags}
+    return {
+        "with_blocks": of.files,
+        "in_pieces": of.in_pieces,
+        "extents": of.extents,
+        "extent_frags": of.frags,
+    }
 
 
 def _areas(counts: dict[int, int]) -> dict[str, int]:
@@ -159,6 +162,3 @@ def _group(group: GroupFigures) -> dict[str, object]:
         "directories": group.directories,
         "areas": _areas(group.areas),
     }
-
-
-__all__ = ["run", "shares", "size_text"]

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from rumpfs.inspect.allocation import MARK, Allocation
-from rumpfs.inspect.grid import GAP, Grid
+from rumpfs.inspect.grid import GAP
 from rumpfs.inspect.picture.drawing import Words
 from rumpfs.inspect.picture.palette import STYLES, Painter, style_of
 from rumpfs.inspect.picture.scene import Colour
@@ -15,7 +15,8 @@ from rumpfs.inspect.picture.scene import Colour
 _HALF: Final = "\N{UPPER HALF BLOCK}"
 _FULL: Final = "\N{FULL BLOCK}"
 _RESET: Final = "\x1b[0m"
-_LABEL: Final = 6
+#: characters before a band
+LABEL: Final = 6
 #: columns of an entry of the legend
 _ENTRY: Final = 39
 #: the levels of the 6 x 6 x 6 colours of a terminal with 256
@@ -62,7 +63,7 @@ def render(what: Allocation, words: Words, colours: Ink, columns: int, legend: b
 
 
 def _label(cgx: int) -> str:
-    return f"{'log' if cgx < 0 else cgx:>{_LABEL - 1}} "
+    return f"{'log' if cgx < 0 else cgx:>{LABEL - 1}} "
 
 
 def _letters(what: Allocation) -> Iterator[str]:
@@ -74,37 +75,33 @@ def _letters(what: Allocation) -> Iterator[str]:
         for line in range(grid.lines):
             parts = []
             for band, text in zip(bands, texts, strict=True):
-                label = _label(band.cgx) if line == 0 else " " * _LABEL
+                label = _label(band.cgx) if line == 0 else " " * LABEL
                 parts.append(label + text[line * grid.width : (line + 1) * grid.width].ljust(grid.width))
             yield "".join(parts)
 
 
 def _blocks(what: Allocation, colours: Ink) -> Iterator[str]:
     """Yield the bands as half blocks: two lines of squares in one of the terminal."""
-    rows, labels = _pixels(what)
-    for y in range(0, len(rows), 2):
-        below = rows[y + 1] if y + 1 < len(rows) else [None] * len(rows[y])
-        label = labels.get(y) or labels.get(y + 1) or " " * _LABEL
-        yield label + "".join(_pairs(rows[y], below, colours)) + _RESET
-
-
-def _pixels(what: Allocation) -> tuple[list[list[Colour | None]], dict[int, str]]:
-    """Return the lines of squares of all bands, and what stands before some of them."""
     grid, painter = what.grid, Painter(what)
     step = grid.lines + GAP
-    rows: list[list[Colour | None]] = [
-        [None] * (grid.columns * (grid.width + GAP)) for _ in range(grid.rows * step)
+    height = grid.rows * step + (grid.rows * step & 1)
+    lines: list[list[list[Colour | None]]] = [
+        [[None] * grid.width for _ in range(height)] for _ in range(grid.columns)
     ]
-    labels = {}
+    labels: dict[tuple[int, int], str] = {}
     for number, band in enumerate(grid.bands):
         row, column = divmod(number, grid.columns)
-        left = column * (grid.width + GAP)
-        if column == 0:
-            labels[row * step] = _label(band.cgx)
+        labels[column, row * step // 2] = _label(band.cgx)
         for index, colour in enumerate(painter.colours(band)):
             line, place = divmod(index, grid.width)
-            rows[row * step + line][left + place] = colour
-    return rows, labels
+            lines[column][row * step + line][place] = colour
+    for y in range(0, height, 2):
+        yield "".join(
+            labels.get((column, y // 2), " " * LABEL)
+            + "".join(_pairs(part[y], part[y + 1], colours))
+            + _RESET
+            for column, part in enumerate(lines)
+        )
 
 
 def _pairs(above: list[Colour | None], below: list[Colour | None], colours: Ink) -> Iterator[str]:
@@ -143,8 +140,3 @@ def _legend(what: Allocation, words: Words, colours: Ink, columns: int) -> Itera
             chip = style.letter if colours == Ink.NONE else _sgr(style.colour, 38, colours) + _FULL + _RESET
             parts.append(f"{chip} {words.shares.get(layer, ''):>6} {text}".ljust(_ENTRY + len(chip) - 1))
         yield "".join(parts)
-
-
-def grid_columns(grid: Grid) -> int:
-    """Return the characters that the bands take in a line."""
-    return grid.columns * (grid.width + GAP)

@@ -44,12 +44,8 @@ def size_text(nbytes: int) -> str:
     """Return a number of bytes with a unit."""
     if nbytes < 1024:
         return f"{nbytes} bytes"
-    value = float(nbytes)
-    unit = ""
-    for unit in _UNITS:
-        value /= 1024
-        if value < 1000:
-            break
+    power = next((n for n in range(1, len(_UNITS)) if nbytes < 1000 << 10 * n), len(_UNITS))
+    value, unit = nbytes / (1 << 10 * power), _UNITS[power - 1]
     return f"{value:.0f} {unit}" if value >= 99.95 or value == int(value) else f"{value:.1f} {unit}"
 
 

@@ -33,9 +33,12 @@ def run(tool: Tool, args: Namespace) -> None:
     for text in args.address or [":"]:
         files, path = tool.server(text)
         try:
-            found += files.getvfsstat() if path is None else [files.statvfs(path)]
+            mounts = files.getvfsstat() if path is None else [files.statvfs(path)]
         except OSError as error:
             tool.failed(text, error)
+            continue
+        # What is mounted over is out of reach.
+        found += {vfs.f_mntonname: vfs for vfs in mounts}.values()
     if args.json:
         tool.write(json_text({"filesystems": [record(vfs) for vfs in found]}))
     elif found:

@@ -34,12 +34,12 @@ SOURCE is a path in the rump kernel: the key of a drive that rump_allserver -d w
 directory; for a mount on the host an image of it: IMAGE, IMAGE:a, IMAGE@OFFSET, or a server: unix://sock,
 unix://sock:/path, tcp://host:port:/path. What others change in a server is seen after a second at most
 (-o attr_timeout=0,entry_timeout=0: at once); while it is down requests fail with EIO.
-options in a server:  {flags},
-          rw, update, and with a leading no the opposite of each;
-          tmpfs: size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL;
-          ffs: sblock=SECTOR, another superblock when the primary is damaged (32 of UFS1, as fsck_ffs -b);
-          force mounts in spite of a damaged log or check hash
-""".format(flags=" ".join(name.decode() for name in MOUNT_OPTIONS))
+
+options of -o in a server:
+  any     {flags}
+  tmpfs   size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL
+  ffs     sblock=SECTOR, another superblock when the primary is damaged (32 of UFS1, as fsck_ffs -b)
+""".format(flags=fill(_ANY, 100, subsequent_indent=" " * 10))
 
 #: options of tmpfs that may be negative, which is no limit (mount_tmpfs(8))
 _LIMITS: Final = ("size", "nodes")

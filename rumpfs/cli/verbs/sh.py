@@ -14,6 +14,7 @@ from rumpfs.cli.tool import Parser, Tool
 EXAMPLES: Final = """\
   rumpfs sh                                 in the server that RUMP_SERVER names
   rumpfs sh unix://sock:/mnt                in another one, and in its directory /mnt
+  rumpfs sh -w disk.img:a                   in an image, which may be changed
   rumpfs sh -c 'cd /mnt; ls -l *.conf'
   rumpfs sh -e < script                     up to the first command that fails
 
@@ -29,14 +30,16 @@ def arguments(parser: Parser) -> None:
     """Add the options."""
     parser.add_argument("-c", dest="commands", metavar="COMMANDS", help="do these, and end")
     parser.flag("-e", "stop", "end at the first command that fails")
+    parser.flag("-w", "write", "an image is opened for writing")
     parser.add_argument(
-        "server", metavar="SERVER", nargs="?", default=":", help="unix://sock or unix://sock:/path"
+        "server", metavar="SERVER", nargs="?", default=":", help="unix://sock, unix://sock:/path, disk.img"
     )
 
 
 def run(tool: Tool, args: Namespace) -> None:
     """Do the commands that are given, or those of standard input."""
     interactive = args.commands is None and sys.stdin.isatty() and sys.stdout.isatty()
+    tool.writes = args.write
     files, path = tool.server(args.server)
     # Commands of the host must not read what are commands for the shell.
     stdin = None if interactive or args.commands is not None else subprocess.DEVNULL

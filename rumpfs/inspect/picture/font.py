@@ -6,6 +6,7 @@ Dots beside each other are joined by lines with round ends, so that a letter is 
 from __future__ import annotations
 
 from functools import lru_cache
+from math import hypot
 from typing import Final
 
 #: Rows of a capital letter; two more are below the line.
@@ -150,7 +151,7 @@ def text_width(text: str, size: float) -> float:
     return unit * sum(_lines(letter)[0] + _SPACING for letter in text) if text else 0.0
 
 
-#: rows of coverage of pixels, 0 to 255, with the place of the first one relative to the start of the base line
+#: place of the first pixel, from the start of the base line, and rows of how much is covered, 0 to 255
 Shape = tuple[int, int, tuple[bytes, ...]]
 
 
@@ -201,4 +202,4 @@ def _distance(x: float, y: float, line: tuple[float, float, float, float]) -> fl
     dx, dy = x1 - x0, y1 - y0
     length = dx * dx + dy * dy
     part = min(1.0, max(0.0, ((x - x0) * dx + (y - y0) * dy) / length)) if length else 0.0
-    return ((x - x0 - part * dx) ** 2 + (y - y0 - part * dy) ** 2) ** 0.5
+    return hypot(x - x0 - part * dx, y - y0 - part * dy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import NamedTuple
 
 #: red, green, blue: 0 to 255
@@ -80,4 +81,4 @@ def mixed(colours: Sequence[tuple[Colour, float]]) -> Colour:
 
 
 def _mean(colours: Sequence[tuple[Colour, float]], channel: int, total: float) -> int:
-    return round((sum(colour[channel] ** 2 * weight for colour, weight in colours) / total) ** 0.5)
+    return round(sqrt(sum(colour[channel] ** 2 * weight for colour, weight in colours) / total))
