@@ -55,15 +55,14 @@ _HELPS: Final[Mapping[str, Callable[[], str]]] = {
     "rump_ffs.8": lambda: _of(rump_ffs.parser("rump_ffs")),
     "rump_tmpfs.8": lambda: _of(rump_ffs.parser("rump_tmpfs")),
     "mount.rumpfs.8": lambda: _of(mount_helper.mount_parser()),
-    "umount.rumpfs.8": lambda: _of(mount_helper.umount_parser()),
+    "umount.fuse.rumpfs.8": lambda: _of(mount_helper.umount_parser()),
 }
 #: further names of pages (mandoc(1) advises against .so)
 _LINKS: Final = {
     "rump_allserver.1": "rump_server.1",
     "mount.fuse.rumpfs.8": "mount.rumpfs.8",
     "rumpfs-mount.8": "mount.rumpfs.8",
-    "umount.fuse.rumpfs.8": "umount.rumpfs.8",
-    "rumpfs-umount.8": "umount.rumpfs.8",
+    "rumpfs-umount.8": "umount.fuse.rumpfs.8",
 }
 
 

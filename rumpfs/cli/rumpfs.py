@@ -45,6 +45,8 @@ VERBS: Final = {
     "info": "say what is in an image: partitions, file systems, their state",
     "explain": "say what is at a place of an image, and whose it is, field by field",
     "log": "show the transactions in the log of an image, and what they have changed",
+    "hexdump": "print the bytes of files, blocks and images, with the structures that they are",
+    "undelete": "list deleted files, and restore them",
     "carve": "find file systems in a damaged disk by the copies of their superblocks",
     "map": "draw what the space of an image is used for: in the terminal, or as PNG, SVG or HTML",
     "fsck": "check and repair the file system of an image",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, Generic
 
 import pyfuse3
@@ -331,33 +331,34 @@ class Operations(Generic[F, H]):
     def readdir(self, fh: int, start: int, token: pyfuse3.ReaddirToken) -> None:
         """Give the host entries, with the attributes of their files, until it has enough."""
         directory = self._dirs[fh]
+        index = self._seek(directory, start)
+        while index >= 0 and self._list(directory, index, token):
+            index = 0 if self._next(directory) else -1
+
+    def _list(self, directory: OpenDir[F, H], index: int, token: pyfuse3.ReaddirToken) -> bool:
+        """Give the host what is left of a piece of a directory from an index on; whether it wants more."""
         node = directory.node
         parent, ino = node.file, node.ino
-        reply = pyfuse3.readdir_reply
-        tell, lookup = self.nodes.tell, self.tree.lookup
-        for following, (fileno, dtype, name) in self._entries(directory, start):
+        reply, tell, lookup = pyfuse3.readdir_reply, self.nodes.tell, self.tree.lookup
+        entries, behind = directory.entries, directory.first + 1
+        for place in range(index, len(entries)):
+            fileno, dtype, name = entries[place]
             file = None
             if name in _DOTS:
-                entry = self.nodes.attributes(node)
+                attributes = self.nodes.attributes(node)
             else:
                 try:
                     file = lookup(parent, name)
-                    entry = tell(file, ino, name)
+                    attributes = tell(file, ino, name)
                 except VfsError as error:
                     if error.errno == errno.ENOENT:
                         continue  # it went meanwhile
-                    entry = _damaged(fileno, dtype)
-            if not reply(token, name, entry, following):
+                    attributes = _damaged(fileno, dtype)
+            if not reply(token, name, attributes, behind + place):
                 if file is not None:
                     self.nodes.untell(file)
-                return
-
-    def _entries(self, directory: OpenDir[F, H], start: int) -> Iterator[tuple[int, Entry]]:
-        """Yield the entries from number `start` on, each with the number of the next one."""
-        index = self._seek(directory, start)
-        while index >= 0:
-            yield from enumerate(directory.entries[index:], directory.first + index + 1)
-            index = 0 if self._next(directory) else -1
+                return False
+        return True
 
     def _seek(self, directory: OpenDir[F, H], start: int) -> int:
         """Have the piece with entry number `start`; return its index there, -1 behind the end."""

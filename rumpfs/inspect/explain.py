@@ -189,7 +189,7 @@ def _bytes(raw: Raw, offset: int, target: str, focus: int) -> Explanation:
     if focus >= 0:
         inside = [each for each in structures if each.offset <= focus < each.offset + each.size]
         structures = inside or structures
-    words = tuple(_owner_words(raw, owner, number, names) for owner in found)
+    words = tuple(owner_words(raw, owner, number, names) for owner in found)
     what = words[0] if words else _nobody(raw, owners, number, start, length)
     free = owners.is_free(number) if number < raw.frags else None
     return Explanation(
@@ -217,7 +217,7 @@ def _inode_words(ino: int, names: Names) -> str:
     return f"inode {ino}, {where.decode('utf-8', 'backslashreplace')}" + (f" and {more} more" * (more > 0))
 
 
-def _owner_words(raw: Raw, owner: Owner, number: int, names: Names | None) -> str:
+def owner_words(raw: Raw, owner: Owner, number: int, names: Names | None) -> str:
     """Return what a frag is, in words."""
     fs = raw.fs
     if not owner.ino:

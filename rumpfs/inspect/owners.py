@@ -216,7 +216,9 @@ def structures_of(fs: Superblock, cgx: int) -> list[Owner]:
         if not cgx:
             first = fs.fs_sblockloc >> fs.fs_fshift
             found.append(Owner(Kind.BOOT, 0, first))
-            found.append(Owner(Kind.SUPERBLOCK, first, -(-SBLOCKSIZE // fs.fs_fsize), cgx=-1))
+            # What is left of its block is nobody's, and in use (newfs(8)'s mkfs.c rounds fs_sblkno up).
+            frags = max(-(-SBLOCKSIZE // fs.fs_fsize), fs.cgsblock(0) - first)
+            found.append(Owner(Kind.SUPERBLOCK, first, frags, cgx=-1))
         start, end = fs.cgsblock(cgx), fs.cgtod(cgx)
         if start > fs.fs_sblockloc >> fs.fs_fshift or cgx:
             found.append(Owner(Kind.SUPERBLOCK, start, end - start, cgx=cgx))

@@ -409,5 +409,6 @@ def target(raw: Raw, deleted: Deleted) -> bytes:
 
 
 def can_restore(deleted: Deleted) -> bool:
-    """True when there is something to restore: a regular file, a link or a directory, with its inode."""
-    return deleted.version is not None and deleted.mode & IFMT in (IFREG, IFLNK, IFDIR)
+    """True when there is something to restore of a regular file, a link or a directory."""
+    left = deleted.free or not deleted.blocks
+    return bool(left and deleted.version is not None and deleted.mode & IFMT in (IFREG, IFLNK, IFDIR))

@@ -23,7 +23,21 @@ LINES = {
     "sysctl": "", "top": "", "sh": "", "trace": "-- true",
 }  # fmt: skip
 #: verbs that work on images, without a server
-IMAGES = {"fsck", "newfs", "makefs", "tunefs", "growfs", "label", "dumpfs", "info", "explain", "log", "carve"}
+IMAGES = {
+    "fsck",
+    "newfs",
+    "makefs",
+    "tunefs",
+    "growfs",
+    "label",
+    "dumpfs",
+    "info",
+    "explain",
+    "log",
+    "hexdump",
+    "undelete",
+    "carve",
+}
 
 
 @pytest.fixture

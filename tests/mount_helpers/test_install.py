@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rumpfs.cli.completion import COMMANDS
+from rumpfs.cli.manual import pages
 from rumpfs.cli.mountopts import parse
 from tests.cli.test_completion import typed
 from tests.conftest import PROJECT
@@ -28,6 +29,7 @@ FILES = {
     "usr/local/share/zsh/site-functions/_rumpfs",
     *(f"usr/local/share/bash-completion/completions/{name}" for name in COMMANDS),
     *(f"usr/local/share/fish/vendor_completions.d/{name}.fish" for name in COMMANDS),
+    *(f"usr/local/share/man/man{name[-1]}/{name}" for name, _ in pages(PROJECT / "docs" / "man")),
 }
 
 
@@ -50,16 +52,20 @@ def make(target: str, **variables: object) -> subprocess.CompletedProcess[str]:
 def test_what_is_installed_is_said_and_uninstalled(tmp_path: Path) -> None:
     (tmp_path / "usr/sbin").mkdir(parents=True)
     (tmp_path / "usr/sbin/mount.other").touch()
+    manual = tmp_path / "usr/local/share/man/man8"
+    manual.mkdir(parents=True)
+    (manual / "rump_msdos.8").touch()
+    others = {"usr/sbin/mount.other", "usr/local/share/man/man8/rump_msdos.8"}
     done = make("install-helpers", DESTDIR=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert files(tmp_path) == FILES | {"usr/sbin/mount.other"}
+    assert files(tmp_path) == FILES | others
     assert {str(Path(line).relative_to(tmp_path)) for line in done.stdout.splitlines()} == FILES
     assert (tmp_path / "usr/sbin/mount.rumpfs").stat().st_mode & 0o7777 == 0o755
     for unit in tmp_path.glob("usr/local/lib/systemd/system/*"):
         assert f"ExecStart={BIN}/" in unit.read_text()
     done = make("uninstall-helpers", DESTDIR=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert files(tmp_path) == {"usr/sbin/mount.other"}
+    assert files(tmp_path) == others
 
 
 def test_the_directories_can_be_chosen(tmp_path: Path) -> None:
@@ -106,6 +112,14 @@ def test_the_helper_works_in_the_sources() -> None:
     )
     assert done.returncode == 1
     assert "the following arguments are required: SOURCE, MOUNTPOINT" in done.stderr
+
+
+@pytest.mark.oracle("man")
+@pytest.mark.parametrize("page", ["1 rumpfs", "1 rumpfs-ls", "8 rumpfs-mount", "1 rump_allserver", "3 rumpfs"])
+def test_man_finds_what_is_installed(installed: Path, page: str) -> None:
+    where = installed / "usr/local/share/man"
+    done = subprocess.run(["man", "-M", where, "-w", *page.split()], capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).is_relative_to(where)
 
 
 @pytest.mark.oracle("zsh")

@@ -96,8 +96,8 @@ def _facts(raw: Raw, what: Allocation) -> list[Fact]:
     split = of.in_pieces / of.files if of.files else 0.0
     facts = [
         Fact(percent(numbers.used), f"used, {free} free"),
-        Fact(percent(numbers.fragmentation), "fragmentation of what is free"),
-        Fact(f"{of.files:,}", f"files with blocks, {of.extents:,} pieces"),
+        Fact(percent(numbers.fragmentation), "fragmentation of free space"),
+        Fact(f"{of.files:,}", f"with blocks, {count_text(of.extents, 'piece')}"),
         Fact(percent(split), "of them in more than one"),
         Fact(size_text(numbers.metadata * fs.fs_fsize), "for inodes, groups and log"),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rumpfs.base.address import AddressError
+from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.cli import address
 from rumpfs.cli.address import ImagePath
 from rumpfs.cli.images.opening import opened
@@ -53,6 +54,20 @@ def number(text: str, what: str) -> int:
         return int(text, 0 if text[:2] in ("0x", "0X") else 10)
     except ValueError as error:
         raise Failure(f"{what} is a number, not {text}", USAGE) from error
+
+
+def size(text: str, option: str) -> int:
+    """Return a number of bytes: with a suffix (`base.sizes`), or hexadecimal with 0x.
+
+    Errors:
+        Failure: it is none.
+    """
+    if text[:2] in ("0x", "0X"):
+        return number(text, option)
+    try:
+        return parse_size(text, option)
+    except SizeError as error:
+        raise Failure(str(error), USAGE) from error
 
 
 def structure_json(structure: Structure) -> dict[str, object]:

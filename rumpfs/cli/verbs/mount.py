@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from textwrap import fill
 from typing import Final
 
 from rumpfs.abi import errno
@@ -15,6 +16,12 @@ from rumpfs.cli.rump_ffs import HOST_TYPES, add_mount_options, start
 from rumpfs.cli.tool import USAGE, Failure, Parser, Tool, json_text
 from rumpfs.client.api import DEVICELESS, LAYERS, MOUNT_VALUES
 from rumpfs.client.errors import RumpError
+
+_ANY: Final = (
+    " ".join(name.decode() for name in MOUNT_OPTIONS)
+    + " rw update, and with a leading no the opposite of each;"
+    + " force mounts in spite of a damaged log or check hash"
+)
 
 EXAMPLES: Final = """\
   rumpfs mount -t ffs -o ro /dev/dk unix://sock:/mnt
@@ -36,10 +43,10 @@ unix://sock:/path, tcp://host:port:/path. What others change in a server is seen
 (-o attr_timeout=0,entry_timeout=0: at once); while it is down requests fail with EIO.
 
 options of -o in a server:
-  any     {flags}
+  any {flags}
   tmpfs   size=BYTES (with b k m g t), nodes=NUMBER, uid=, gid=, mode=OCTAL
   ffs     sblock=SECTOR, another superblock when the primary is damaged (32 of UFS1, as fsck_ffs -b)
-""".format(flags=fill(_ANY, 100, subsequent_indent=" " * 10))
+""".format(flags=fill(_ANY, 104, initial_indent=" " * 4, subsequent_indent=" " * 10))
 
 #: options of tmpfs that may be negative, which is no limit (mount_tmpfs(8))
 _LIMITS: Final = ("size", "nodes")
