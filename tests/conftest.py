@@ -22,11 +22,11 @@ DEBIAN_PACKAGE = {
     "fls": "sleuthkit", "fsstat": "sleuthkit", "icat": "sleuthkit", "istat": "sleuthkit",
     "mmls": "sleuthkit", "tsk_recover": "sleuthkit", "grub-fstest": "grub-common", "makefs": "makefs",
     "xz": "xz-utils", "zstd": "zstd", "fusermount3": "fuse3", "sfdisk": "fdisk", "sgdisk": "gdisk",
-    "cc": "gcc", "gcc": "gcc", "systemd-analyze": "systemd",
+    "cc": "gcc", "gcc": "gcc", "man": "man-db", "systemd-analyze": "systemd",
 }  # fmt: skip
 
 #: Programs that `make setup` does not install: shells, and what brings more than a tool.
-EXTRAS = ("bash", "fish", "systemd-analyze", "zsh")
+EXTRAS = ("bash", "fish", "man", "systemd-analyze", "zsh")
 
 # A run in the background ignores SIGINT, and what it starts would do so as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,7 @@
 """Addresses of images: `IMAGE[:PART][@OFFSET]`.
 
 PART is a letter of a disklabel (``a``), the number of a partition (``2``) or both (``s2a``), OFFSET the byte
-at which the disk begins (``1m``).
+at which the disk begins (``1m``). IMAGE is a path of the host, or a url (``https://host/disk.img``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ class AddressError(Exception):
 
 
 class ImageAddress(NamedTuple):
-    """An image of the host, or a partition of it; `part` is empty for everything, `offset` in bytes."""
+    """An image, or a partition of it; `part` is empty for everything, `offset` in bytes.
+
+    `path` is of the host, or a url as fsspec has them (`is_url`).
+    """
 
     path: str
     part: str
@@ -31,6 +34,14 @@ class ImageAddress(NamedTuple):
 _IMAGE: Final = re.compile(
     r"(?P<path>.+?)(?::(?P<part>[a-z]|s?\d+[a-z]?))?(?:@(?P<offset>\d\w*))?", re.DOTALL
 )
+
+_URL: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*::)*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_FILE: Final = "file://"
+
+
+def is_url(path: str) -> bool:
+    """Whether the path of an image is a url."""
+    return _URL.match(path) is not None
 
 
 def parse_image(text: str) -> ImageAddress:
@@ -49,6 +60,7 @@ def parse_image(text: str) -> ImageAddress:
     if match is None:
         raise AddressError("an empty path is no address")
     path, part, offset = match.group("path", "part", "offset")
+    path = path.removeprefix(_FILE)
     try:
         return ImageAddress(path, part or "", parse_size(offset, "offset") if offset else 0)
     except SizeError as error:

@@ -2,14 +2,14 @@
 
 ==========================  =================================================================
 `path`                      a path without ``:/`` in it is the host's
-`IMAGE[:PART][@OFFSET]:/p`  inside an image of the host
+`IMAGE[:PART][@OFFSET]:/p`  inside an image of the host, or at a url: ``https://host/disk.img:a:/p``
 `:/path`                    in the server that RUMP_SERVER names
 `unix://sock:/path`         in the server at unix://sock (unix:///tmp/sock: with an absolute path)
 `tcp://host:port:/path`     in the server at tcp://host:port
 `unix://sock`               a server as a whole
 ==========================  =================================================================
 
-The url, and the image, end at the last ``:/``; behind the scheme of a url. `base.address` says what PART and
+The url of a server, and the image, end at the last ``:/``; behind the scheme of a url. `base.address` says what PART and
 OFFSET are.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from rumpfs.base.address import SCHEMES, AddressError, ImageAddress, parse_image
+from rumpfs.base.address import SCHEMES, AddressError, ImageAddress, is_url, parse_image
 
 
 class HostAddress(NamedTuple):
@@ -66,10 +66,12 @@ def parse(text: str) -> HostAddress | ServerAddress | ImagePath:
             raise AddressError(f"{text}: a path in a server begins with a slash: write :/{text[1:]}")
         return ServerAddress(None, os.fsencode(text[1:]))
     scheme, separator, rest = text.partition("://")
-    if separator and "/" not in scheme:
+    if scheme in SCHEMES:
         return _server(text, scheme, rest)
-    image, separator, path = text.rpartition(":/")
+    start = len(scheme) + len(separator) if is_url(text) else 0
+    image, separator, path = text[start:].rpartition(":/")
     if separator:
+        image = text[:start] + image
         return ImagePath(parse_image(image), image, os.fsencode(f"/{path}"))
     if not text:
         raise AddressError("an empty path is no address")
@@ -77,8 +79,6 @@ def parse(text: str) -> HostAddress | ServerAddress | ImagePath:
 
 
 def _server(text: str, scheme: str, rest: str) -> ServerAddress:
-    if scheme not in SCHEMES:
-        raise AddressError(f"{text}: servers are at unix://socket or tcp://address:port, not at {scheme}://")
     end = rest.rfind(":/")
     where = rest if end < 0 else rest[:end]
     if not where:

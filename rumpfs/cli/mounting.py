@@ -32,6 +32,7 @@ from rumpfs.base.address import AddressError, parse_image
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.base.registry import LoadError, solve
 from rumpfs.cli import hostmounts
+from rumpfs.cli.heldlog import held
 from rumpfs.cli.hostmounts import HostMountError, Presence
 from rumpfs.cli.mountopts import MountOptions
 from rumpfs.cli.urlmount import start as start_url
@@ -221,7 +222,8 @@ def _mount_image(kernel: Kernel, job: Job) -> bool:
         args = UFS_ARGS.pack(memory.string(_KEY))
         if replay := _REPLAYS.get(options.get("replay"), UFS_REPLAY_AUTO):
             args += UFS_VALUE.pack(UFS_VALUES["replay"], replay)
-        _mount_root(kernel, memory, "ffs", args, flags)
+        with held():
+            _mount_root(kernel, memory, "ffs", args, flags)
     except VfsError as error:
         why = error.why or f"{job.source}: {errno.strerror(error.errno)}"
         raise HostMountError(f"{why}{_remedy(job, why)}{_partitions(window)}") from error

@@ -65,3 +65,20 @@ class Progress:
         if self._shown:
             print(f"\r{' ' * self._shown}\r", end="", file=sys.stderr, flush=True)
             self._shown = 0
+
+
+class Unpacking:
+    """Shows, on a terminal, how far the unpacking of a compressed image is (`dev.compressed.Progress`)."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(AUTO)
+        self._begun = False
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Say that `done` of `total` bytes are read."""
+        if not self._begun:
+            self._progress.begin(f"unpacking {name}", total)
+            self._begun = True
+        self._progress.update(done)
+        if done >= total:
+            self._progress.end()

@@ -174,14 +174,15 @@ info         "images": a list of image, size,
                partitions      a list of name address table offset size type filesystem
              a filesystem has format byte_order superblock size block_size fragment_size groups used free
              files files_free state log label last_mounted_on last_written_ns warnings; sizes in bytes
-map          image format block_size fragment_size frags frags_free blocks_free frags_lost used_percent
-             fragmentation_percent inodes_used with_blocks in_pieces extents extent_frags
+map          image format block_size fragment_size frags frags_free blocks_free frags_lost
+             frags_doubled log_frags used_percent fragmentation_percent inodes_used with_blocks in_pieces extents
+             extent_frags
              "areas":          frags by use: free lost boot superblock group summary inodes inodes_free
                                inodes_raw log directory indirect attributes file (in one piece) pieces
                                (of 8 blocks or more) scattered snapshot other; those of 0 are left out
              "files":          of each -f: path with_blocks in_pieces extents extent_frags
-             "groups":         a list of group frag frags damaged frags_free blocks_free frags_lost inodes
-                               inodes_used inodes_initialised directories areas
+             "groups":         a list of group frag frags damaged frags_free blocks_free frags_lost frags_doubled
+                               inodes inodes_used inodes_initialised directories areas
 makefs       image format byte_order size block_size fragment_size groups inodes files frags_free
 tunefs       image written maxcontig maxbpg minfree optimization avgfilesize avgfpdir label
              "log":            place size flags; place is null when there is none
@@ -190,6 +191,29 @@ growfs       image written old_size size old_groups groups fragment_size summary
 label        image dialect byte_order offset (in bytes) container type disk label sector_size sectors
              "partitions":     a list of letter offset size (in sectors) type fsize bsize cpg
              slots warnings    length of the table; what is wrong or odd
+explain      image target what address length allocated owners
+             block group       the fragment, and its group or null
+             "extents":        of an inode: a list of offset address frag length
+             "indirect":       its indirect blocks: a list of frag level lbn used pointers
+             "structures":     a list of name type offset size, and "fields": a list of
+                               name offset size value text meaning; bytes are hexadecimal digits
+log          image offset size log_block_size byte_order in_use live_bytes generation head tail damage
+             "transactions":   a list, the oldest first, of
+               live offset length complete generation time_ns records
+               blocks          a list of address length kind inode
+               inodes          a list of inode change type size nlink path
+               names           a list of directory directory_path name inode change
+               revoked         a list of address length
+               nameless        a list of inode mode
+undelete     "deleted": a list of path name inode directory type mode size mtime_ns deleted_ns
+             confidence        high medium low name
+             reasons           why, in words
+             blocks blocks_free source    fragments, and those that no other file has; null is unknown
+carve        image size rejected
+             "filesystems":    a list of start size missing sure address format byte_order block_size
+                               fragment_size groups id label last_mounted_on last_written_ns primary sblock
+                               superblocks (offset, group or null) commands
+             "labels":         a list of offset dialect byte_order problem partitions
 dumpfs       image format byte_order location (in bytes) old_layout warnings
              "superblock":     its fields by their names; bytes are text or hexadecimal
              "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rumpfs import __version__
 from rumpfs.abi import errno
-from rumpfs.base.address import AddressError, parse_image
+from rumpfs.base.address import AddressError, is_url, parse_image
 from rumpfs.base.copy import Buffer
 from rumpfs.cli import address
 from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress
@@ -197,7 +197,8 @@ class Tool:
     def _image(self, text: str) -> ImageAddress | None:
         """Return the image that an address without a path means; None when the host has none of that name."""
         image = parse_image(text)
-        return image if os.path.exists(image.path) and not os.path.isdir(image.path) else None
+        there = os.path.exists(image.path) and not os.path.isdir(image.path)
+        return image if there or is_url(image.path) else None
 
     def _inside(self, found: ImagePath, writes: bool) -> Place[ServerFiles]:
         """Return a place in an image, which is opened once."""

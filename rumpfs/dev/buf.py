@@ -202,9 +202,15 @@ class BufCache:
             self._write(bp, start, len(bp.data) if stop is None else stop)
 
     def bdwrite(self, bp: Buf, start: int = 0, stop: int | None = None) -> None:
-        """Write the bytes [start, stop) of a buffer at the next `flush`."""
+        """Write the bytes [start, stop) of a buffer at the next `flush`; with a log, all before them as well.
+
+        A NetBSD kernel that mounts read-only finds a block in the log by its first sector only
+        (vfs_wapbl.c: wapbl_replay_can_read).
+        """
         if stop is None:
             stop = len(bp.data)
+        if self.logged:
+            start = 0
         self.delayed -= bp.stop - bp.start
         if bp.stop:
             start, stop = min(bp.start, start), max(bp.stop, stop)

@@ -77,7 +77,9 @@ def _zstd(source: IO[bytes]) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError as error:
-        text = "it is compressed with zstd, which needs the Python package zstandard: pip install rumpfs[zstd]"
+        text = (
+            "it is compressed with zstd, which needs the Python package zstandard: pip install rumpfs[zstd]"
+        )
         raise VfsError(errno.EOPNOTSUPP, text) from error
     fresh = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj
     decoder = None
@@ -108,22 +110,22 @@ def compression(hostfile: HostFile) -> Format | None:
         VfsError: what the host says.
     """
     start = hostfile.pread(_MAGIC_BYTES, 0)
-    return next((format for format in FORMATS if format.magic.match(start)), None)
+    return next((kind for kind in FORMATS if kind.magic.match(start)), None)
 
 
-def unpacked(packed: HostFile, format: Format, progress: Progress | None = None) -> HostFile:  # noqa: A002
+def unpacked(packed: HostFile, kind: Format, progress: Progress | None = None) -> HostFile:
     """Return what a compressed file holds, as a file of the host that is read-only.
 
     Args:
         packed: the compressed file; it stays the caller's.
-        format: of it.
+        kind: of compression.
         progress: is told how far it is.
 
     Raises:
         DiskError: the stream is damaged.
         VfsError: ENOSPC: there is no room for it; what the host says.
     """
-    path = hostcache.place("unpacked", format.name, packed.identity)
+    path = hostcache.place("unpacked", kind.name, packed.identity)
     for _ in range(_TRIES):
         try:
             found = HostFile.open(path, readonly=True)
@@ -132,7 +134,7 @@ def unpacked(packed: HostFile, format: Format, progress: Progress | None = None)
                 raise
             with hostcache.Making(path) as making:
                 if not making.made:
-                    _Unpacking(packed, format, making.fd, progress).run()
+                    _Unpacking(packed, kind, making.fd, progress).run()
                     making.finish()
                     hostcache.trim(path)
         else:
@@ -164,13 +166,13 @@ class _Unpacking:
     """The unpacking of one file.
 
     Args:
-        packed, format, progress: as for `unpacked`.
+        packed, kind, progress: as for `unpacked`.
         fd: where it goes.
     """
 
-    def __init__(self, packed: HostFile, format: Format, fd: int, progress: Progress | None) -> None:  # noqa: A002
+    def __init__(self, packed: HostFile, kind: Format, fd: int, progress: Progress | None) -> None:
         self._packed = packed
-        self._format = format
+        self._kind = kind
         self._fd = fd
         self._progress = progress or (lambda name, done, total: None)
         self._size = 0
@@ -181,41 +183,41 @@ class _Unpacking:
         name, total = self._packed.path, self._packed.size
         source = _Source(self._packed)
         stream = io.BufferedReader(source, _CHUNK)
-        damaged = (EOFError, OSError, *map(_named, self._format.errors))
+        damaged: tuple[type[Exception], ...] = (EOFError, OSError, *map(_named, self._kind.errors))
         pending = bytearray()
-        pieces = self._format.unpack(stream)
+        pieces = self._kind.unpack(stream)
         while True:
             try:
                 piece = next(pieces, None)
             except damaged as error:
-                why = f"{self._format.name} stream: {str(error) or 'it is damaged'}"
+                why = f"{self._kind.name} stream: {str(error) or 'it is damaged'}"
                 raise DiskError(f"{name}: at or before byte {source.at}", why) from error
             pending += piece or b""
             if piece is None or len(pending) >= _CHUNK:
                 self._progress(name, source.at, total)
-                self._put(memoryview(bytes(pending)))
+                self._put(bytes(pending))
                 pending.clear()
             if piece is None:
                 break
-        self._host(lambda: os.ftruncate(self._fd, self._size))
+        self._host(os.ftruncate, self._fd, self._size)
         self._progress(name, total, total)
 
-    def _put(self, view: memoryview) -> None:
+    def _put(self, data: bytes) -> None:
         """Write what comes next; zeros become holes."""
         start = 0
-        for stop in range(_GRAIN, len(view) + _GRAIN, _GRAIN):
-            grain = view[stop - _GRAIN : stop]
-            if grain == _ZEROS[: len(grain)]:
-                self._write(view[start : stop - _GRAIN], self._size + start)
-                start = stop
-        self._write(view[start:], self._size + start)
-        self._size += len(view)
+        for at in range(0, len(data), _GRAIN):
+            if data.startswith(_ZEROS[: len(data) - at], at):
+                self._write(data[start:at], self._size + start)
+                start = min(at + _GRAIN, len(data))
+        self._write(data[start:], self._size + start)
+        self._size += len(data)
         if self._size > _SIZE_MAX:
             raise self._no_room(f"it is larger than {_SIZE_MAX} bytes when it is unpacked")
 
-    def _write(self, view: memoryview, offset: int) -> None:
-        if not view:
+    def _write(self, data: bytes, offset: int) -> None:
+        if not data:
             return
+        view = memoryview(data)
         self._written += len(view)
         room = os.fstatvfs(self._fd)
         if room.f_bavail * room.f_frsize < _RESERVE + len(view):
@@ -223,12 +225,12 @@ class _Unpacking:
         if self._written > hostcache.limit():
             raise self._no_room(f"it needs more than the {hostcache.limit()} bytes of {hostcache.SIZE}")
         while view:
-            done = self._host(lambda view=view, offset=offset: os.pwrite(self._fd, view, offset))  # type: ignore[misc]
+            done = self._host(os.pwrite, self._fd, view, offset)
             view, offset = view[done:], offset + done
 
-    def _host(self, call: Callable[[], Any]) -> Any:
+    def _host(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
-            return call()
+            return call(*args)
         except OSError as error:
             raise VfsError(
                 errno.from_oserror(error), f"{self._packed.path}: cannot unpack it: {error.strerror}"

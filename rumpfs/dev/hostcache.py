@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from hashlib import sha256
 from typing import Final
 
 from rumpfs.abi import errno
@@ -59,6 +58,8 @@ def place(*facts: object) -> str:
     Args:
         facts: what makes it what it is.
     """
+    from hashlib import sha256
+
     key = sha256("\0".join(map(str, facts)).encode("utf-8", "surrogateescape")).hexdigest()
     return os.path.join(directory(), key[:40] + _SUFFIX)
 

@@ -113,6 +113,20 @@ class HostFile:
         return stat.S_ISREG(self.mode)
 
     @property
+    def identity(self) -> str:
+        """What tells it from other files, and from itself when it has changed.
+
+        Raises:
+            VfsError: what the host says.
+        """
+        try:
+            facts = os.fstat(self.fd)
+        except OSError as error:
+            raise VfsError(errno.from_oserror(error), self.path) from error
+        where = os.path.realpath(self.path)
+        return f"{where}\n{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+
+    @property
     def size(self) -> int:
         """Bytes in the file or device now; 0 for a character device without an end.
 

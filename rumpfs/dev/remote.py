@@ -62,7 +62,7 @@ class RemoteFile(HostFile):
         self._lines = -(-size // LINE)
         self._map = self._lines * LINE
         self._known: set[int] = set()  # lines of the cache whose checksum is right
-        self._last = -1  # line that was fetched last
+        self._last = -1  # the line behind those that were fetched last
         self._cache = self._open_cache()
 
     def _open_cache(self) -> int:
@@ -105,7 +105,7 @@ class RemoteFile(HostFile):
         os.close(self._cache)
 
     def pread(self, nbytes: int, offset: int) -> bytes:
-        """Return up to `nbytes` bytes at `offset`, fewer at the end of the file or of what is fetched at once.
+        """Return up to `nbytes` bytes at `offset`, fewer at the end, or of what is fetched at once.
 
         Raises:
             VfsError: EIO: it cannot be fetched, or has changed.
@@ -146,7 +146,7 @@ class RemoteFile(HostFile):
             line += 1
         if line == first:
             # Who reads one line after the other gets more of them at a time.
-            ahead = min(_AHEAD, self._lines - first) if self._last in (first, first - 1) else 1
+            ahead = min(_AHEAD, self._lines - first) if self._last == first else 1
             line = min(max(min(stop - first, _AHEAD), ahead) + first, self._lines)
             self._load(first, line)
             self._last = line
@@ -171,7 +171,7 @@ class RemoteFile(HostFile):
             data = self._fetch(start, end)
             token = self._token_of()
         except Exception as error:  # noqa: BLE001 - libraries of any kind are behind it
-            self._failed(start, error)
+            self._unread(start, error)
         if token != self._token:
             raise VfsError(errno.EIO, f"{self.path} has changed since it was opened: open it again")
         if len(data) != end - start:
@@ -189,7 +189,7 @@ class RemoteFile(HostFile):
                 errno.from_oserror(error), f"{self.path}: cannot keep what is read: {error.strerror}"
             ) from error
 
-    def _failed(self, offset: int, error: Exception) -> NoReturn:
+    def _unread(self, offset: int, error: Exception) -> NoReturn:
         raise VfsError(errno.EIO, f"{self.path} at byte {offset}: {_text(error)}") from error
 
 
@@ -252,7 +252,7 @@ def open_on(fs: Any, path: str, name: str) -> HostFile:
         raise VfsError(errno.EACCES, name) from error
     except VfsError:
         raise
-    except Exception as error:  # noqa: BLE001 - libraries of any kind are behind it
+    except Exception as error:
         raise VfsError(errno.EIO, f"{name}: {_text(error)}") from error
 
 

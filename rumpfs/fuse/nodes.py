@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic
 import pyfuse3
 
 from rumpfs.abi import errno
-from rumpfs.abi.stat import S_IFMT, STAT, major, minor
+from rumpfs.abi.stat import S_IFMT, major, minor
 from rumpfs.base.errors import VfsError
 from rumpfs.fuse.tree import F, H
 
@@ -22,6 +23,8 @@ ROOT_INO: Final = pyfuse3.ROOT_INODE
 #: what a host's device number is made of (gnu_dev_makedev)
 _MINOR_LOW: Final = 0xFF
 _SECOND: Final = 1_000_000_000  # nanoseconds
+#: struct stat without what the host has no place for: device, birth time, flags and generation
+_unpack: Final = struct.Struct("<8xI4xQIII4xQqqqqqq16xqqI20x").unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,8 @@ class Node(Generic[F]):
 
 def attributes(status: bytes, shown: Shown) -> pyfuse3.EntryAttributes:
     """Return a struct stat as the host has it."""
-    (_, mode, ino, nlink, uid, gid, rdev, asec, ansec, msec, mnsec, csec, cnsec, _, _, size, blocks,
-     blksize, _, _) = STAT.unpack(status)  # fmt: skip
+    (mode, ino, nlink, uid, gid, rdev, asec, ansec, msec, mnsec, csec, cnsec, size, blocks,
+     blksize) = _unpack(status)  # fmt: skip
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = ino
     entry.st_mode = mode if shown.umask is None else mode & S_IFMT | 0o777 & ~shown.umask
@@ -98,8 +101,8 @@ def attributes(status: bytes, shown: Shown) -> pyfuse3.EntryAttributes:
     if rdev >> 32 == 0:
         entry.st_rdev = host_rdev(rdev)
     entry.st_atime_ns = asec * _SECOND + ansec
-    entry.st_mtime_ns = msec * _SECOND + mnsec
-    entry.st_ctime_ns = csec * _SECOND + cnsec
+    entry.st_mtime_ns = modified = msec * _SECOND + mnsec
+    entry.st_ctime_ns = modified if csec == msec and cnsec == mnsec else csec * _SECOND + cnsec
     entry.st_size = size
     entry.st_blocks = blocks
     entry.st_blksize = blksize

@@ -96,6 +96,11 @@ class GroupFigures:
         """Frags in use to which nothing leads."""
         return max(0, self.used - sum(self.areas.values()))
 
+    @property
+    def doubled(self) -> int:
+        """Frags that have two uses: more than one owner, or one and are free."""
+        return max(0, sum(self.areas.values()) - self.used)
+
 
 @dataclass(slots=True)
 class Contiguity:
@@ -162,6 +167,16 @@ class Allocation:
     def lost(self) -> int:
         """Frags in use to which nothing leads."""
         return sum(group.lost for group in self.groups)
+
+    @property
+    def doubled(self) -> int:
+        """Frags that have two uses: more than one owner, or one and are free."""
+        return sum(group.doubled for group in self.groups)
+
+    @property
+    def log(self) -> int:
+        """Frags of a log behind the file system."""
+        return sum(band.frags for band in self.grid.bands if not band.groups)
 
     def areas(self) -> Counter[int]:
         """Return the frags by what they are used for, free and lost ones among them."""

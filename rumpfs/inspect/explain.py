@@ -159,9 +159,16 @@ def path(raw: Raw, name: bytes) -> Explanation:
     return inode(raw, lookup(raw, name))
 
 
-def frag(raw: Raw, number: int) -> Explanation:
-    """Explain a frag. Raises: VfsError: ENXIO: there is none."""
-    return _bytes(raw, number << raw.fs.fs_fshift, f"block {number}", -1)
+def frag(raw: Raw, number: int, owners: Owners | None = None, names: Names | None = None) -> Explanation:
+    """Explain a frag.
+
+    Args:
+        owners, names: those of the file system; read when they are not given.
+
+    Raises:
+        VfsError: ENXIO: there is none.
+    """
+    return _bytes(raw, number << raw.fs.fs_fshift, f"block {number}", -1, owners, names)
 
 
 def byte(raw: Raw, offset: int) -> Explanation:
@@ -169,7 +176,9 @@ def byte(raw: Raw, offset: int) -> Explanation:
     return _bytes(raw, offset, f"byte {offset}", offset)
 
 
-def _bytes(raw: Raw, offset: int, target: str, focus: int) -> Explanation:
+def _bytes(
+    raw: Raw, offset: int, target: str, focus: int, owners: Owners | None = None, names: Names | None = None
+) -> Explanation:
     fs = raw.fs
     if not 0 <= offset < raw.size:
         last = raw.frags - 1
@@ -178,9 +187,10 @@ def _bytes(raw: Raw, offset: int, target: str, focus: int) -> Explanation:
     number = offset >> fs.fs_fshift
     start = number << fs.fs_fshift
     length = min(fs.fs_fsize, raw.size - start)
-    owners = Owners(raw)
+    owners = owners or Owners(raw)
     found = owners.at(number)
-    names = Names(raw) if any(owner.ino for owner in found) else None
+    if names is None and any(owner.ino for owner in found):
+        names = Names(raw)
     structures: list[Structure] = []
     for owner in found:
         structures += contents.structures_in(raw, owner, start, length)

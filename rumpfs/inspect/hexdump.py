@@ -10,7 +10,7 @@ from rumpfs.inspect.explain import owner_words
 from rumpfs.inspect.names import Names
 from rumpfs.inspect.owners import Owners
 from rumpfs.inspect.raw import Raw
-from rumpfs.inspect.structures import Field
+from rumpfs.inspect.structures import Field, Structure
 
 _ROW: Final = 16
 _TEXT: Final = bytes(byte if 32 <= byte < 127 else 46 for byte in range(256))
@@ -18,13 +18,14 @@ _TEXT: Final = bytes(byte if 32 <= byte < 127 else 46 for byte in range(256))
 _MOST: Final = 16
 
 
-def rows(pieces: Iterable[bytes], start: int, squeeze: bool = True) -> Iterator[str]:
+def rows(pieces: Iterable[bytes], start: int, squeeze: bool = True, end: bool = True) -> Iterator[str]:
     """Yield the lines of a dump, without their ends.
 
     Args:
         pieces: the bytes; all but the last one are of multiples of 16.
         start: the offset of the first of them.
         squeeze: show equal lines after the first as one ``*``.
+        end: a last line with the offset of the end.
     """
     last = b""
     starred = False
@@ -41,7 +42,7 @@ def rows(pieces: Iterable[bytes], start: int, squeeze: bool = True) -> Iterator[
                 starred = False
             last = row
             offset += len(row)
-    if offset > start:
+    if end and offset > start:
         yield f"{offset:08x}"
 
 
@@ -74,7 +75,7 @@ def explained(raw: Raw, start: int, length: int) -> Iterator[str]:
         if not found:
             yield f"# byte {offset}, block {number}: {'free' if owners.is_free(number) else 'nobody'}"
         fields = [
-            (each.name, field)
+            (each, field)
             for owner in found
             for each in structures_in(raw, owner, offset, stop - offset)
             for field in each.fields
@@ -83,22 +84,22 @@ def explained(raw: Raw, start: int, length: int) -> Iterator[str]:
         offset = stop
 
 
-def _annotated(raw: Raw, fields: list[tuple[str, Field]], start: int, stop: int) -> Iterator[str]:
+def _annotated(raw: Raw, fields: list[tuple[Structure, Field]], start: int, stop: int) -> Iterator[str]:
     """Yield fields that lie in some bytes, and dumps of what is between them."""
     offset = start
-    structure = ""
-    for name, field in fields:
+    structure = None
+    for each, field in fields:
         end = field.offset + field.size
         if field.offset < offset or end > stop:
             continue
         if field.offset > offset:
-            yield from rows([raw.disk.read(field.offset - offset, offset)], offset)
-        if name != structure:
-            yield f"# {name}"
-            structure = name
+            yield from rows([raw.disk.read(field.offset - offset, offset)], offset, end=False)
+        if each is not structure:
+            yield f"# {each.name}"
+            structure = each
         data = raw.disk.read(min(field.size, _MOST), field.offset)
         more = " ..." if field.size > _MOST else ""
         yield f"{field.offset:08x}  {data.hex(' ') + more:51}  {field.name} = {field.text}  ({field.meaning})"
         offset = end
     if offset < stop:
-        yield from rows([raw.disk.read(stop - offset, offset)], offset)
+        yield from rows([raw.disk.read(stop - offset, offset)], offset, end=False)

@@ -310,12 +310,13 @@ class Path:
         if mode not in ("r", "rt", "rb", "br", "tr"):
             raise ValueError(f"an image is opened for reading: mode r or rb, not {mode!r}")
         with self._reported():
-            raw = ImageFile(self._file(), str(self))
+            raw = ImageFile(self.regular(), str(self))
         if "b" in mode:
             return raw if buffering == 0 else io.BufferedReader(raw)  # type: ignore[return-value]
         return io.TextIOWrapper(io.BufferedReader(raw), encoding, errors, newline)
 
-    def _file(self) -> DataInode:
+    def regular(self) -> DataInode:
+        """Return the inode of a regular file. Raises: VfsError, DiskError; `inspect.file.reported`."""
         vp = self._vnode()
         if isinstance(vp, FfsDir):
             raise VfsError(errno.EISDIR)

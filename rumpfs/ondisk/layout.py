@@ -159,8 +159,10 @@ class Record:
 
     @functools.cached_property
     def row(self) -> Any:
-        """The named tuple class of decoded records."""
-        return namedtuple(self.name, self.names)  # the fields are data here
+        """The named tuple class of decoded records, which can be pickled."""
+        made: Any = namedtuple(self.name, self.names)  # the fields are data here
+        made.__reduce__ = lambda row: (_unpickled, (self.name, self.size, self.fields, tuple(row)))
+        return made
 
     @functools.cached_property
     def _codecs(self) -> dict[Order, Codec]:
@@ -222,3 +224,13 @@ class Record:
             return integer if kind.count is None else con.Array(kind.count, integer)
 
         return con.Struct(*(name / part(kind) for _, name, kind in self.fields))
+
+
+@functools.cache
+def _declared(name: str, size: int, fields: tuple[Field, ...]) -> Record:
+    return Record(name, size, fields)
+
+
+def _unpickled(name: str, size: int, fields: tuple[Field, ...], values: tuple[Any, ...]) -> Any:
+    """Return a decoded record again, in another process as well."""
+    return _declared(name, size, fields).row._make(values)

@@ -32,6 +32,23 @@ from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress, parse
         ("b.img:e@1m:/x", ImagePath(ImageAddress("b.img", "e", 1 << 20), "b.img:e@1m", b"/x")),
         ("b.img@512:/\udcff", ImagePath(ImageAddress("b.img", "", 512), "b.img@512", b"/\xff")),
         ("dir:/b.img:a:/x", ImagePath(ImageAddress("dir:/b.img", "a", 0), "dir:/b.img:a", b"/x")),
+        (
+            "https://host:8080/d.img:s2a@1m:/etc/x",
+            ImagePath(
+                ImageAddress("https://host:8080/d.img", "s2a", 1 << 20),
+                "https://host:8080/d.img:s2a@1m",
+                b"/etc/x",
+            ),
+        ),
+        ("s3://b/d.img:/", ImagePath(ImageAddress("s3://b/d.img", "", 0), "s3://b/d.img", b"/")),
+        (
+            "zip://d.img::https://h/a.zip:a:/x",
+            ImagePath(
+                ImageAddress("zip://d.img::https://h/a.zip", "a", 0), "zip://d.img::https://h/a.zip:a", b"/x"
+            ),
+        ),
+        ("file:///a/b.img:a:/x", ImagePath(ImageAddress("/a/b.img", "a", 0), "file:///a/b.img:a", b"/x")),
+        ("https://host/d.img", HostAddress(b"https://host/d.img")),
     ],
 )
 def test_addresses(text: str, address: HostAddress | ImagePath | ServerAddress) -> None:
@@ -44,7 +61,6 @@ def test_addresses(text: str, address: HostAddress | ImagePath | ServerAddress) 
         ("", "empty"),
         (":", "write :/"),
         (":etc", "write :/etc"),
-        ("http://host/x", "unix://socket or tcp://"),
         ("unix://", "no server is named"),
         ("unix://:/x", "no server is named"),
         ("b.img@1z:/x", "offset"),

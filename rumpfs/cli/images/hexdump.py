@@ -60,8 +60,8 @@ def _file(tool: Tool, args: Namespace, start: int, length: int) -> None:
     try:
         with place.files.reader(place.path) as file:
             file.seek(start)
-            _write(tool, rows(_pieces(lambda nbytes, _: _full(file.read, nbytes), start, start + length), start,
-                              not args.verbose))  # fmt: skip
+            pieces = _pieces(lambda nbytes, _: _full(file.read, nbytes), start, start + length)
+            _write(tool, rows(pieces, start, not args.verbose))
     except OSError as error:
         tool.failed(str(place), error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import RawIOBase
@@ -14,9 +13,11 @@ from rumpfs.abi.mount import MNT_ASYNC, MNT_RDONLY, UFS_ARGS
 from rumpfs.base.address import ImageAddress
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.base.registry import solve
+from rumpfs.cli.heldlog import held
 from rumpfs.cli.images.direct import DirectTransport
 from rumpfs.cli.images.opening import reported
 from rumpfs.cli.places import Scanned, ServerFiles
+from rumpfs.cli.progress import Unpacking
 from rumpfs.cli.tool import FAILED, Failure
 from rumpfs.client.errors import rump_error
 from rumpfs.client.raw import Syscalls
@@ -40,34 +41,6 @@ _KEY: Final = b"/dev/image"
 _NAME: Final = attrgetter("name")
 
 
-class _Kept(logging.Handler):
-    """Keeps messages."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a message."""
-        self.records.append(record)
-
-
-@contextmanager
-def _later() -> Iterator[None]:
-    """Hold messages back until the block has succeeded; an error says by itself what they say."""
-    logger = logging.getLogger("rumpfs")
-    kept = _Kept()
-    logger.addHandler(kept)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(kept)
-        logger.propagate = True
-    for record in kept.records:
-        logger.handle(record)
-
-
 class ImageFiles(ServerFiles):
     """The files of the file system in an image.
 
@@ -89,8 +62,8 @@ class ImageFiles(ServerFiles):
             self._kernel.add(component)
         self._kernel.boot()
         try:
-            with reported(text, image.path), _later():
-                window = open_image(image.path, image.part, image.offset, readonly=not writable)
+            with reported(text, image.path), held():
+                window = open_image(image.path, image.part, image.offset, not writable, progress=Unpacking())
                 self._kernel.etfs_register(_KEY, window)
                 self._mount()
         except Failure:

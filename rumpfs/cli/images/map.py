@@ -9,7 +9,8 @@ from typing import Final
 
 from rumpfs.cli.images.mapterm import LABEL, Ink, ink, render
 from rumpfs.cli.images.mapwords import figures, words
-from rumpfs.cli.images.opening import opened, reported
+from rumpfs.cli.images.opening import reported
+from rumpfs.cli.images.studying import studied
 from rumpfs.cli.tool import USAGE, Failure, Tool, json_name, json_text
 from rumpfs.cli.verbs.map import FORMATS
 from rumpfs.inspect.allocation import Allocation, Area, Contiguity, GroupFigures, allocation, grid_of
@@ -29,8 +30,7 @@ def run(tool: Tool, args: Namespace) -> None:
     for name in ("width", "height"):
         if not 0 <= getattr(args, name) <= _MOST:
             raise Failure(f"--{name} {getattr(args, name)}: must be 1 to {_MOST}", USAGE)
-    with opened(args.image, readonly=True) as window:
-        raw = Raw(window)
+    with studied(args.image) as raw:
         marks = [_inodes(raw, args.image, path) for path in args.files]
         if args.json:
             what = allocation(raw, grid_of(raw, *_TERMINAL), marks)
@@ -121,6 +121,8 @@ def _document(args: Namespace, raw: Raw, what: Allocation) -> dict[str, object]:
         "frags_free": what.free,
         "blocks_free": what.free_blocks,
         "frags_lost": what.lost,
+        "frags_doubled": what.doubled,
+        "log_frags": what.log,
         "used_percent": round(numbers.used * 100, 2),
         "fragmentation_percent": round(numbers.fragmentation * 100, 2),
         "inodes_used": what.inodes,
@@ -156,6 +158,7 @@ def _group(group: GroupFigures) -> dict[str, object]:
         "frags_free": group.free,
         "blocks_free": group.free_blocks,
         "frags_lost": group.lost,
+        "frags_doubled": group.doubled,
         "inodes": group.inodes,
         "inodes_used": group.inodes_used,
         "inodes_initialised": group.inodes_initialised,

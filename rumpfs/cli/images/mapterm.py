@@ -9,7 +9,7 @@ from typing import Final
 from rumpfs.inspect.allocation import MARK, Allocation
 from rumpfs.inspect.grid import GAP
 from rumpfs.inspect.picture.drawing import Words
-from rumpfs.inspect.picture.palette import STYLES, Painter, style_of
+from rumpfs.inspect.picture.palette import STYLES, Painter, shade, style_of
 from rumpfs.inspect.picture.scene import Colour
 
 _HALF: Final = "\N{UPPER HALF BLOCK}"
@@ -18,7 +18,7 @@ _RESET: Final = "\x1b[0m"
 #: characters before a band
 LABEL: Final = 6
 #: columns of an entry of the legend
-_ENTRY: Final = 39
+_ENTRY: Final = 43
 #: the levels of the 6 x 6 x 6 colours of a terminal with 256
 _LEVELS: Final = (0, 95, 135, 175, 215, 255)
 
@@ -57,7 +57,7 @@ def render(what: Allocation, words: Words, colours: Ink, columns: int, legend: b
     lines.append("")
     lines += _letters(what) if colours == Ink.NONE else _blocks(what, colours)
     if legend:
-        lines += ["", *_legend(what, words, colours, columns)]
+        lines += ["", *_legend(words, colours, columns)]
         lines.append(f"one square: {words.cell}; one line: {words.line}")
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -82,7 +82,7 @@ def _letters(what: Allocation) -> Iterator[str]:
 
 def _blocks(what: Allocation, colours: Ink) -> Iterator[str]:
     """Yield the bands as half blocks: two lines of squares in one of the terminal."""
-    grid, painter = what.grid, Painter(what)
+    grid, painter = what.grid, Painter(what, dark=True)
     step = grid.lines + GAP
     height = grid.rows * step + (grid.rows * step & 1)
     lines: list[list[list[Colour | None]]] = [
@@ -127,16 +127,21 @@ def _sgr(colour: Colour | None, ground: int, colours: Ink) -> str:
     return f"\x1b[{ground};5;{16 + 36 * red + 6 * green + blue}m"
 
 
-def _legend(what: Allocation, words: Words, colours: Ink, columns: int) -> Iterator[str]:
+def _chip(layer: int, marked: bool, colours: Ink) -> str:
+    """Return how a layer looks."""
+    if colours == Ink.NONE:
+        return style_of(layer).letter
+    return _sgr(shade(layer, marked, dark=True), 38, colours) + _FULL + _RESET
+
+
+def _legend(words: Words, colours: Ink, columns: int) -> Iterator[str]:
     """Yield what colours or letters mean."""
-    present = what.areas()
     entries = [(MARK + number, name) for number, name in enumerate(words.marks)]
-    entries += [(int(area), style.text) for area, style in STYLES.items() if present[area]]
+    entries += [(int(area), style.text) for area, style in STYLES.items() if area in words.shares]
     beside = max(1, columns // _ENTRY)
     for first in range(0, len(entries), beside):
         parts = []
         for layer, text in entries[first : first + beside]:
-            style = style_of(layer)
-            chip = style.letter if colours == Ink.NONE else _sgr(style.colour, 38, colours) + _FULL + _RESET
+            chip = _chip(layer, bool(words.marks), colours)
             parts.append(f"{chip} {words.shares.get(layer, ''):>6} {text}".ljust(_ENTRY + len(chip) - 1))
         yield "".join(parts)

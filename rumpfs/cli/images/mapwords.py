@@ -79,6 +79,8 @@ def shares(what: Allocation) -> dict[int, str]:
     """Return the part of the space that each use has, and that what is marked has."""
     total = max(1, what.frags)
     found = {int(area): percent(count / total) for area, count in what.areas().items()}
+    if what.log:
+        found[Area.LOG] = "behind"
     for number, of in enumerate(what.marked):
         found[MARK + number] = percent(of.frags / total)
     return found
@@ -97,10 +99,11 @@ def _facts(raw: Raw, what: Allocation) -> list[Fact]:
     facts = [
         Fact(percent(numbers.used), f"used, {free} free"),
         Fact(percent(numbers.fragmentation), "fragmentation of free space"),
-        Fact(f"{of.files:,}", f"with blocks, {count_text(of.extents, 'piece')}"),
+        Fact(f"{of.files:,}", f"files in {count_text(of.extents, 'piece')}"),
         Fact(percent(split), "of them in more than one"),
         Fact(size_text(numbers.metadata * fs.fs_fsize), "for inodes, groups and log"),
     ]
-    if what.lost:
-        facts.append(Fact(count_text(what.lost, "fragment"), "lost: run rumpfs fsck"))
+    for number, text in ((what.lost, "lost"), (what.doubled, "used twice, or free and used")):
+        if number:
+            facts.append(Fact(count_text(number, "fragment"), f"{text}: see rumpfs fsck"))
     return facts

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rumpfs.abi import errno
 from rumpfs.base.address import AddressError, parse_image
 from rumpfs.base.errors import DiskError, VfsError
+from rumpfs.cli.progress import Unpacking
 from rumpfs.cli.tool import FAILED, USAGE, Failure
 from rumpfs.dev.image import open_image
 from rumpfs.dev.window import Window
@@ -33,7 +34,7 @@ def opened(
     except AddressError as error:
         raise Failure(str(error), wrong) from error
     with reported(text, image.path, failed):
-        window = open_image(image.path, image.part, image.offset, readonly, overlay)
+        window = open_image(image.path, image.part, image.offset, readonly, overlay, progress=Unpacking())
         try:
             yield window
         finally:

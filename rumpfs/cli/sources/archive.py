@@ -23,6 +23,8 @@ _KINDS: Final = {
 }  # fmt: skip
 _SECOND: Final = 1_000_000_000
 _COPY: Final = 1 << 20
+#: in which what begins with zeros and is no empty archive shows what it is: a superblock is there
+_BEGINNING: Final = 1 << 19
 _DECIMAL: Final = re.compile(r"(-?)(\d{1,15})(?:\.(\d*))?", re.ASCII)
 #: what reading a damaged archive raises
 DAMAGE: Final = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
@@ -71,6 +73,8 @@ class Archive:
             with self._open(path) as tar:
                 for member in tar:
                     self._enter(tar, member)
+                if not tar.getmembers() and self._file and any(os.pread(self._file.fileno(), _BEGINNING, 0)):
+                    raise SourceError(f"{path}: it is no archive; rumpfs tar makes one of an image")
         except DAMAGE as error:
             raise SourceError(f"{path}: {str(error) or 'the archive ends early'}") from error
 
@@ -87,7 +91,10 @@ class Archive:
             except tarfile.ReadError:
                 self.close()
                 self._file = None
-        return tarfile.open(path, mode="r|*", errors="surrogateescape", encoding="utf-8")
+        try:
+            return tarfile.open(path, mode="r|*", errors="surrogateescape", encoding="utf-8")
+        except tarfile.ReadError as error:
+            raise SourceError(f"{path}: neither an archive nor a manifest: {error}") from error
 
     # --- members
 

@@ -42,7 +42,7 @@ def arguments(parser: Parser) -> None:
     flag("-c", "count", "only the number of lines that match")
     flag("-a", "text", "lines of binary files as well")
     flag("--json", "json", "a JSON document; see rumpfs help json")
-    parser.add_argument("pattern", metavar="PATTERN")
+    parser.add_argument("pattern", metavar="PATTERN", help="regular expression; see below")
     parser.add_argument(
         "address", metavar="ADDRESS", nargs="+", help="disk.img:/path, :/path, unix://sock:/path"
     )

@@ -101,7 +101,7 @@ def check_writable(fs: Superblock, window: Window, force: bool) -> None:
     if window.readonly:
         why = "the image is served read-only"
     elif fs.bytes_needed > window.size:
-        why = f"it has {fs.bytes_needed} bytes, the device {window.size}; mount it read-only"
+        why = f"cut off: it has {fs.bytes_needed} bytes, and the device {window.size}; mount it read-only"
     elif not why and not force and dirty:
         why = "it was not unmounted cleanly; run fsck_ffs on it, or mount with -o force"
     if why:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from rumpfs.inspect.allocation import MARK, Allocation, grid_of
 from rumpfs.inspect.grid import GAP, Band, Grid
 from rumpfs.inspect.picture.font import text_width
-from rumpfs.inspect.picture.palette import FAINT, GREY, INK, PAPER, STYLES, Painter, style_of
+from rumpfs.inspect.picture.palette import FAINT, GREY, INK, PAPER, STYLES, Painter, shade, style_of
 from rumpfs.inspect.picture.scene import Box, Cells, Scene, Text
 from rumpfs.inspect.raw import Raw
 
@@ -221,11 +221,10 @@ def _legend(scene: Scene, what: Allocation, words: Words, y: int) -> int:
         (style_of(MARK + number).colour, name, words.shares.get(MARK + number, ""))
         for number, name in enumerate(words.marks)
     ]
-    present = what.areas()
     entries += [
-        (style.colour, style.text, words.shares.get(area, ""))
+        (shade(area, bool(what.marked)), style.text, words.shares.get(area, ""))
         for area, style in STYLES.items()
-        if present[area]
+        if area in words.shares
     ]
     room = scene.width - 2 * _MARGIN
     columns = max(1, room // 340)

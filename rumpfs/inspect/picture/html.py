@@ -52,6 +52,8 @@ data.runs.forEach(([frag, frags, ino], index) => {
   if (!byInode.has(ino)) byInode.set(ino, []);
   byInode.get(ino).push(index);
 });
+const files = [...byInode].sort(([a, left], [b, right]) => right.length - left.length
+  || (data.names[a] || "").localeCompare(data.names[b] || ""));
 let chosen = 0;
 
 function cellAt(event) {
@@ -128,7 +130,7 @@ function show() {
   const wanted = search.value.toLowerCase();
   list.textContent = "";
   let shown = 0;
-  for (const [ino, indexes] of byInode) {
+  for (const [ino, indexes] of files) {
     const name = data.names[ino] || `inode ${ino}`;
     if (ino !== chosen && !name.toLowerCase().includes(wanted)) continue;
     if (++shown > 500) break;

@@ -50,6 +50,13 @@ STYLES: Final = {
     Area.FREE: Style((234, 238, 242), ".", "free"),
 }
 
+#: what has other colours on dark ground, as that of a terminal
+_ON_DARK: Final = {
+    Area.FREE: (48, 54, 61), Area.INODES_RAW: (82, 72, 106), Area.SUPERBLOCK: (205, 211, 219),
+    Area.INDIRECT: (120, 160, 230), Area.BOOT: (110, 118, 129),
+}  # fmt: skip
+_DARK: Final = (13, 17, 23)
+
 #: of what is marked, by its number
 MARKS: Final = ((225, 29, 72), (2, 132, 199), (22, 163, 74), (234, 88, 12), (147, 51, 234), (13, 148, 136))
 _MARK_LETTERS: Final = "123456"
@@ -69,24 +76,35 @@ def style_of(layer: int) -> Style:
     return Style(MARKS[number], _MARK_LETTERS[number], "")
 
 
+def shade(layer: int, marked: bool, dark: bool = False) -> Colour:
+    """Return the colour of a layer of an `Allocation`.
+
+    Args:
+        marked: something is marked, and what is not is dimmed.
+        dark: on dark ground.
+    """
+    colour = style_of(layer).colour
+    if dark and layer < MARK:
+        colour = _ON_DARK.get(Area(layer), colour)
+    if not marked or layer >= MARK or layer == Area.FREE:
+        return colour
+    return mixed(((colour, _DIMMED), (_DARK if dark else PAPER, 1 - _DIMMED)))
+
+
 class Painter:
     """Finds the colours of cells.
 
     Args:
         what: the cells; when something is marked, all else is dimmed.
+        dark: for dark ground.
     """
 
-    def __init__(self, what: Allocation) -> None:
+    def __init__(self, what: Allocation, dark: bool = False) -> None:
         self._layers = sorted(what.layers)
         self._counts = [what.layers[number] for number in self._layers]
         marked = bool(what.marked)
         self._styles = [style_of(number) for number in self._layers]
-        self._colours = [
-            mixed(((style.colour, _DIMMED), (PAPER, 1 - _DIMMED)))
-            if marked and number < MARK and number != Area.FREE
-            else style.colour
-            for number, style in zip(self._layers, self._styles, strict=True)
-        ]
+        self._colours = [shade(number, marked, dark) for number in self._layers]
         self._known: dict[tuple[int, ...], Colour] = {}
 
     def colours(self, band: Band) -> list[Colour]:

@@ -49,7 +49,7 @@ def test_an_image_that_is_served_read_only(image: Path) -> None:
 
 def test_an_image_that_was_cut_off(image: Path) -> None:
     os.truncate(image, (4 << 20) - 8192)
-    assert refusal(image).endswith("it has 4194304 bytes, the device 4186112; mount it read-only")
+    assert refusal(image).endswith("it has 4194304 bytes, and the device 4186112; mount it read-only")
 
 
 def test_a_copy_of_the_superblock(image: Path) -> None:
