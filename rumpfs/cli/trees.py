@@ -93,6 +93,26 @@ class _Partial(Exception):
         self.done = done
 
 
+class _Above:
+    """The directories that a walk is in: where one contains itself (a damaged file system), it would not end."""
+
+    def __init__(self) -> None:
+        self._entered: list[tuple[int, tuple[int, int]]] = []
+
+    def enter(self, place: Place[Files], st: Attributes) -> bool:
+        """Go into a directory after that which it is in; return False where it is one of those above itself."""
+        depth, identity = place.path.rstrip(b"/").count(b"/"), (st.st_dev, st.st_ino)
+        while self._entered and self._entered[-1][0] >= depth:
+            self._entered.pop()
+        if any(identity == above for _, above in self._entered):
+            return False
+        self._entered.append((depth, identity))
+        return True
+
+
+_IN_ITSELF: Final = "this directory contains itself: its file system is damaged"
+
+
 class _State:
     """How far the copy of a file is: the bytes that are done, and the side that is at work."""
 
@@ -131,10 +151,12 @@ class Copier:
         self._copies: dict[tuple[int, int], Place[Files]] = {}
         # Symbolic links that it has made: what it writes next must not go where they lead.
         self._links: set[str] = set()
+        self._above = _Above()
 
     def copy(self, source: Place[Files], target: Place[Files]) -> bool:
         """Copy a file or tree to exactly `target`; return whether all of it was copied."""
         failures = self.failures
+        self._above = _Above()
         pending: list[_Work] = [(None, source, target)]
         while pending:
             st, source, target = pending.pop()
@@ -193,6 +215,9 @@ class Copier:
     def _directory(self, source: Place[Files], st: Attributes, target: Place[Files]) -> list[_Work]:
         if same_side(source, target) and (st.st_dev, st.st_ino) in self._made:
             self._refused(f"{source}: this directory is part of the copy: it cannot be copied into itself")
+            return []
+        if not self._above.enter(source, st):
+            self._refused(f"{source}: {_IN_ITSELF}")
             return []
         names = sorted(set(source.files.listdir(source.path)))
         made = False
@@ -393,13 +418,18 @@ def remove(tool: Tool, top: Place[Files], recursive: bool = True, force: bool = 
         return
     # A directory comes twice: to be read, and when it is empty to be removed.
     pending: list[tuple[Place[Files], bool]] = [(top, False)]
+    above = _Above()
     while pending:
         place, empty = pending.pop()
         try:
             if empty:
                 place.files.rmdir(place.path)
-            elif place.stat(follow_symlinks=False).st_mode & S_IFMT != S_IFDIR:
+                continue
+            st = place.stat(follow_symlinks=False)
+            if st.st_mode & S_IFMT != S_IFDIR:
                 place.files.unlink(place.path)
+            elif recursive and not above.enter(place, st):
+                tool.error(f"{place}: {_IN_ITSELF}")
             elif recursive:
                 names = sorted(place.files.listdir(place.path), reverse=True)
                 pending.append((place, True))

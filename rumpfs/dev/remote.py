@@ -247,7 +247,9 @@ def open_on(fs: Any, path: str, name: str) -> HostFile:
             raise VfsError(errno.EINVAL, f"{name}: its server does not say how large it is")
         return RemoteFile(name, size, lambda start, end: fs.cat_file(path, start=start, end=end), token)
     except FileNotFoundError as error:
-        raise VfsError(errno.ENOENT, name) from error
+        # fsspec says this of servers that cannot be reached as well, and has the reason behind it.
+        why = f": {_text(error.__cause__)}" if error.__cause__ is not None else ": there is no such file"
+        raise VfsError(errno.ENOENT, name + why) from error
     except PermissionError as error:
         raise VfsError(errno.EACCES, name) from error
     except VfsError:
@@ -263,6 +265,6 @@ def _local(fs: Any, path: str) -> str | None:
     return path if "file" in names else None
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     """Return what is wrong, in a line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The tree of a file system, a directory at a time, from its structures: for looking around in damaged ones, too."""
+"""The tree of a file system, a directory at a time, from its structures: of damaged ones, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from rumpfs.abi.stat import DT_UNKNOWN
 from rumpfs.inspect.names import Names, chunks_of, entries_in
 from rumpfs.inspect.raw import Raw, content
-from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, Dinode
+from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT
 
 #: bits of a mode that are not the type
 _TYPE_SHIFT: Final = 12
@@ -50,16 +50,17 @@ def kind_of(raw: Raw, ino: int) -> int:
     return 0 if di is None else di.di_mode & IFMT
 
 
-def head(raw: Raw, di: Dinode, limit: int) -> bytes:
-    """Return the first bytes of a file, or the text of a symbolic link.
+def head(raw: Raw, ino: int, limit: int) -> bytes:
+    """Return the first bytes of a file, or the text of a symbolic link; none when there is no inode.
 
     Args:
         limit: how many at most.
     """
-    fs = raw.fs
+    fs, di = raw.fs, raw.inode(ino)
+    if di is None:
+        return b""
     if di.di_mode & IFMT == IFLNK and fs.is_fast_symlink(di.di_size, di.di_blocks):
-        record = raw.codec.encode(di)
-        return bytes(raw.codec.fast_symlink(record, 0, di.di_size))[:limit]
+        return raw.codec.fast_symlink(raw.inode_bytes(ino), 0, di.di_size)[:limit]
     data = bytearray(min(limit, di.di_size))
     for offset, _, piece in content(raw, di, len(data)):
         data[offset : offset + len(piece)] = piece

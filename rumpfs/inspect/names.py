@@ -99,6 +99,11 @@ class Names:
         """Return the directory in which an inode has a name, and that name; None without one."""
         return self._names.get(ino)
 
+    def items(self) -> Iterator[tuple[int, bytes]]:
+        """Yield inodes, each with one of its names."""
+        for ino, (_, name) in self._names.items():
+            yield ino, name
+
     def entries(self, directory: int) -> set[tuple[int, bytes]]:
         """Return (inode, name) of what is in a directory, without ``.`` and ``..``."""
         return self._entries.get(directory, set())

@@ -19,12 +19,11 @@ CLEAN = [name for name in netbsd_images() if re.fullmatch(r"clean-v(0le-8k-1k|1b
 MARKED = re.compile(r"(?:Direct|Indirect) Blocks:\n([\d \n]*)")
 
 
-@pytest.fixture(scope="module", params=[(1, ">"), (2, "<")], ids=["v1be", "v2le"])
+@pytest.fixture(scope="module", params=["<", ">"], ids=["le", "be"])
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("owners")
     tree = standard_tree(directory / "tree")
-    version, order = request.param
-    return makefs(tree, directory / "image", version, order, 8192, 1024)
+    return makefs(tree, directory / "image", 1, request.param, 8192, 1024)  # sleuthkit finds no v2 of makefs
 
 
 def _tsk(*words: object) -> str:
@@ -47,7 +46,9 @@ def test_an_inode_has_the_blocks_that_istat_names(image: Path) -> None:
             if path == b"/link500":  # sleuthkit shows pointers only of what it takes for a file
                 said = said or mine
             assert said <= mine, path
-            assert len(mine - said) < raw.fs.fs_frag, path  # it counts frags by the length, also behind the 12th
+            assert len(mine - said) < raw.fs.fs_frag, (
+                path
+            )  # it counts frags by the length, also behind the 12th
             di = raw.inode(ino)
             assert di is not None
             assert len(mine) * raw.fs.fs_fsize == di.di_blocks * 512, path

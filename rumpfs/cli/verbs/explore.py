@@ -1,0 +1,44 @@
+"""rumpfs explore."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Final
+
+from rumpfs.cli.tool import Failure, Parser, Tool
+
+EXAMPLES: Final = """\
+  rumpfs explore disk.img                look around; of several partitions one is chosen
+  rumpfs explore disk.img:a              in partition a
+  rumpfs explore -b 32 disk.img          with a copy of the superblock, when the first one is damaged
+
+The tree is on the left; on the right are what is in a file, its inode field by field, the bytes of a block
+with the structures that they are, and the map. / looks for names, g goes to a path, `inode N` or `block N`,
+b to the first block of a file, o to the owner of a block, x copies to the host, q ends. Nothing is written
+to the image. It needs textual: pip install 'rumpfs[tui]'.
+"""
+
+
+def arguments(parser: Parser) -> None:
+    """Add the options."""
+    text = "use the superblock copy at this sector of 512 bytes"
+    parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0, help=text)
+    text = "image, partition, byte at which it begins"
+    parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)
+
+
+def run(tool: Tool, args: Namespace) -> None:
+    """Look around in an image."""
+    try:
+        from rumpfs.cli.explore.app import Explorer
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
+            raise
+        raise Failure("this needs textual, which is not there: pip install 'rumpfs[tui]'") from error
+    from rumpfs.cli.explore.volumes import Volumes
+
+    with Volumes(args.image, args.sblock) as volumes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise Failure("standard input and output must be a terminal; rumpfs tree and rumpfs ls need none")
+        Explorer(volumes).run()
