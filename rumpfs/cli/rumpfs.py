@@ -49,6 +49,7 @@ VERBS: Final = {
     "undelete": "list deleted files, and restore them",
     "carve": "find file systems in a damaged disk by the copies of their superblocks",
     "map": "draw what the space of an image is used for: in the terminal, or as PNG, SVG or HTML",
+    "explore": "look around in an image in the terminal",
     "fsck": "check and repair the file system of an image",
     "overlay": "show, commit and drop what an overlay has changed of an image",
     "newfs": "make a file system in an image",

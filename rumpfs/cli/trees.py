@@ -94,13 +94,13 @@ class _Partial(Exception):
 
 
 class _Above:
-    """The directories that a walk is in: where one contains itself (a damaged file system), it would not end."""
+    """The directories that a walk is in; one that contains itself (in a damaged file system) has no end."""
 
     def __init__(self) -> None:
         self._entered: list[tuple[int, tuple[int, int]]] = []
 
     def enter(self, place: Place[Files], st: Attributes) -> bool:
-        """Go into a directory after that which it is in; return False where it is one of those above itself."""
+        """Go into a directory, after the one that it is in; return whether it is none of those above."""
         depth, identity = place.path.rstrip(b"/").count(b"/"), (st.st_dev, st.st_ino)
         while self._entered and self._entered[-1][0] >= depth:
             self._entered.pop()

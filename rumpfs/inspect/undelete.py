@@ -115,8 +115,9 @@ class Search:
     def deleted(self) -> list[Deleted]:
         """Return the deleted files, by path and number."""
         for each in self._removed.values():
-            if each.ino and each.ino not in self._names:
-                self._dirs.setdefault(each.ino, (each.directory, each.name))
+            known = self._dirs.get(each.ino)
+            if each.ino and each.ino not in self._names and (known is None or not known[1]):
+                self._dirs[each.ino] = each.directory, each.name
         found = [self._of_name(each) for each in self._removed.values()]
         named = {(each.version.ino, each.version.dinode.di_gen) for each in found if each.version is not None}
         found += [

@@ -49,7 +49,6 @@ class Volume:
     """
 
     def __init__(self, window: Window, *, force: bool = False) -> None:
-        self._window = window
         try:
             self.mp = mount_window(Vfs(Memory()), window, _DEV, MNT_RDONLY | (MNT_FORCE if force else 0))
         except BaseException:
@@ -61,7 +60,6 @@ class Volume:
     def close(self) -> None:
         """Close the image."""
         self.mp.unmount(MNT_FORCE)
-        self._window.close()
 
     def __enter__(self) -> Self:
         return self

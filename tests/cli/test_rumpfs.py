@@ -24,6 +24,8 @@ LINES = {
 }  # fmt: skip
 #: verbs that work on images, without a server
 IMAGES = {
+    "overlay",
+    "map",
     "fsck",
     "newfs",
     "makefs",

@@ -135,3 +135,14 @@ def test_a_partition_is_named_in_the_address_or_beside_it() -> None:
         assert [str(path) for path in one.root.rglob("*")] == [str(path) for path in other.root.rglob("*")]
     with pytest.raises(ValueError, match="names partition"):
         rumpfs.open_image(f"{path}:{letter}", "b")
+
+
+def test_an_image_is_open_until_each_of_its_users_has_closed_it(image: Any) -> None:
+    with rumpfs.open_image(image.name):
+        pass
+    with rumpfs.open_image(image.name) as again:
+        assert again.root.is_dir()
+        one, other = rumpfs.open_image(image.name), rumpfs.open_image(image.name)
+        one.close()
+        assert {str(path) for path in other.root.iterdir()} == {str(path) for path in again.root.iterdir()}
+        other.close()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, ScrollableContainer, VerticalScroll
 from textual.widgets import Footer, Header, Static, TabbedContent, TabPane, Tree
 from textual.widgets.tree import TreeNode
 
@@ -50,12 +51,14 @@ class Explorer(App[None]):
     """
 
     TITLE = "rumpfs explore"
+    ENABLE_COMMAND_PALETTE = False
     CSS = """
     #tree { width: 36%; min-width: 24; border-right: solid $panel; }
-    #fields { width: 45%; border-left: solid $panel; }
+    #panes { width: 1fr; }
+    #fields { border-top: solid $panel; }
     #owner { padding: 0 1; background: $panel; }
-    VerticalScroll > Static { width: auto; padding: 0 1; }
-    #text, #about { width: 1fr; }
+    ScrollableContainer { padding: 0 1; }
+    #bytes, #space { width: auto; }
     Ask, Choose { align: center middle; }
     .dialog { width: 80%; max-width: 100; height: auto; max-height: 80%; padding: 1 2;
       background: $surface; border: round $primary; }
@@ -99,12 +102,11 @@ class Explorer(App[None]):
                     yield Static(id="about", markup=False)
                 with TabPane("Block", id="hex"):
                     yield Static(id="owner", markup=False)
-                    with Horizontal():
-                        with VerticalScroll():
-                            yield Static(id="bytes", markup=False)
-                        with VerticalScroll(id="fields"):
-                            yield Static(id="structure", markup=False)
-                with TabPane("Map", id="map"), VerticalScroll():
+                    with ScrollableContainer():
+                        yield Static(id="bytes", markup=False)
+                    with VerticalScroll(id="fields"):
+                        yield Static(id="structure", markup=False)
+                with TabPane("Map", id="map"), ScrollableContainer():
                     yield Static(id="space", markup=False)
         yield Footer()
 
@@ -185,7 +187,8 @@ class Explorer(App[None]):
             if below is None:
                 return False
             node = below
-        self._tree.move_cursor(node, animate=False)
+        # Its line is known when the tree has been drawn.
+        self.call_after_refresh(self._tree.move_cursor, node)
         self._select(node)
         return True
 
@@ -211,7 +214,9 @@ class Explorer(App[None]):
             "preview": self._show_preview, "details": self._show_details,
             "hex": self._show_block, "map": self._show_map,
         }  # fmt: skip
-        self.run_worker(self._careful(show[self._panes.active], self.raw), exclusive=True, group="pane")
+        self.run_worker(
+            partial(self._careful, show[self._panes.active], self.raw), exclusive=True, group="pane"
+        )
 
     async def _careful(self, show: Callable[[Raw], Coroutine[Any, Any, None]], raw: Raw) -> None:
         """Bring a pane up to date; what is damaged is told."""
@@ -241,7 +246,7 @@ class Explorer(App[None]):
         marked = {} if self.path == b"/" else {panes.shown(self.path): inodes_of(raw, self.path)}
         size = self._panes.size
         text = await asyncio.to_thread(
-            panes.space, raw, self._choice.address, marked, size.width - 4, max(4, size.height - 22)
+            panes.space, raw, self._choice.address, marked, size.width - 8, max(4, size.height - 22)
         )
         self._put("space", text)
 
@@ -281,7 +286,7 @@ class Explorer(App[None]):
     def action_owner(self) -> None:
         """Select the owner of the block that is shown."""
         if self.raw is not None:
-            self.run_worker(self._go_to_owner(self.raw), exclusive=True, group="go")
+            self.run_worker(partial(self._go_to_owner, self.raw), exclusive=True, group="go")
 
     async def _go_to_owner(self, raw: Raw) -> None:
         found = (await self._with_owners(raw)).at(self.frag)
@@ -306,7 +311,7 @@ class Explorer(App[None]):
 
     def _go(self, text: str | None) -> None:
         if text and self.raw is not None:
-            self.run_worker(self._go_to(self.raw, text), exclusive=True, group="go")
+            self.run_worker(partial(self._go_to, self.raw, text), exclusive=True, group="go")
 
     async def _go_to(self, raw: Raw, text: str) -> None:
         try:
@@ -337,7 +342,7 @@ class Explorer(App[None]):
 
     def _search(self, text: str | None) -> None:
         if text and self.raw is not None:
-            self.run_worker(self._find(self.raw, text), exclusive=True, group="go")
+            self.run_worker(partial(self._find, self.raw, text), exclusive=True, group="go")
 
     async def _find(self, raw: Raw, text: str) -> None:
         names = await self._with_names(raw)
@@ -362,7 +367,7 @@ class Explorer(App[None]):
 
     def _extract(self, target: str | None) -> None:
         if target:
-            self.run_worker(self._copy(self.path, target), group="copy")
+            self.run_worker(partial(self._copy, self.path, target), group="copy")
 
     async def _copy(self, path: bytes, target: str) -> None:
         said = await asyncio.to_thread(extract, self._choice.address, path, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from textwrap import wrap
 from typing import Final
 
 from rumpfs.inspect.allocation import MARK, Allocation
@@ -53,7 +54,7 @@ def render(what: Allocation, words: Words, colours: Ink, columns: int, legend: b
         legend: say what colours or letters mean.
     """
     lines = [words.title, words.subtitle]
-    lines.append("; ".join(f"{fact.figure} {fact.words}" for fact in words.facts))
+    lines += wrap("; ".join(f"{fact.figure} {fact.words}" for fact in words.facts), max(columns, 2 * LABEL))
     lines.append("")
     lines += _letters(what) if colours == Ink.NONE else _blocks(what, colours)
     if legend:

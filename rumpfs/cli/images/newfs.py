@@ -109,7 +109,7 @@ def _plan(args: Namespace, size: int) -> Newfs:
             made.place_log(size)
         return made
     except VfsError as error:
-        raise Failure(error.why) from error
+        raise Failure(f"{args.image}: {error.why}") from error
 
 
 def describe(image: str, made: Newfs) -> str:

@@ -10,12 +10,12 @@ from rumpfs.cli.tool import Parser, Tool
 ACTIONS: Final = ("status", "diff", "commit", "drop", "rebase")
 
 EXAMPLES: Final = """\
-  rumpfs mount -o overlay=try disk.img /mnt  changes go to the file try; disk.img stays as it is
   rumpfs overlay status try                  what is in it, of which image, and who uses it
   rumpfs overlay diff try                    the bytes of the image that are changed: first, how many
   rumpfs overlay commit try                  write them to disk.img, and remove try
   rumpfs overlay drop try                    forget them: remove try
   rumpfs overlay rebase try /new/disk.img    the image has been moved or copied
+  rumpfs mount -o overlay=try disk.img /mnt  makes one: changes go to the file try, disk.img stays as it is
 
 An overlay is a sparse file. It keeps blocks of 4096 bytes, and works only while its image stays the same;
 several overlays of one image can be used at a time. A commit that was cut short is done again.
