@@ -43,6 +43,7 @@ VERBS: Final = {
     "top": "show the processes of a server",
     "trace": "show the system calls of a command",
     "info": "say what is in an image: partitions, file systems, their state",
+    "survey": "look at many images, a line of JSON for each",
     "explain": "say what is at a place of an image, and whose it is, field by field",
     "log": "show the transactions in the log of an image, and what they have changed",
     "hexdump": "print the bytes of files, blocks and images, with the structures that they are",
@@ -215,6 +216,12 @@ carve        image size rejected
                                fragment_size groups id label last_mounted_on last_written_ns primary sblock
                                superblocks (offset, group or null) commands
              "labels":         a list of offset dialect byte_order problem partitions
+survey       a document in each line, with image, size, sha256 (null without --sha256), and
+               error           why there is nothing more, or null; then the rest may be missing
+               tables          a list of kind offset about, and partitions: name offset size type tables
+               filesystems     a list: as in info, and part offset error types (how many files of each type)
+                               bytes (of files) oldest_ns newest_ns setuid (100 paths) setuid_count
+                               errors (100 messages) errors_count
 dumpfs       image format byte_order location (in bytes) old_layout warnings
              "superblock":     its fields by their names; bytes are text or hexadecimal
              "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group

@@ -143,11 +143,10 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         """Return the inode number: that of the file, with a prefix on other mounts than the root's."""
         if file is self.root:
             return ROOT_NUMBER
-        mp = file.v_mount
-        ordinal = self._mounts.get(mp)
+        ordinal = self._mounts.get(file.v_mount)
         if ordinal is None:
-            ordinal = self._meet(mp)
-        return distinct(ordinal, int(_fileid(status)[0]))
+            ordinal = self._meet(file.v_mount)
+        return distinct(ordinal, *_fileid(status))
 
     def hold(self, file: Vnode) -> None:
         """Keep the file, without keeping its mount busy: clients may unmount what the host only knows."""

@@ -3,6 +3,7 @@
 pyfuse3 waits in trio before each request, under a lock of its own: 30 us, when a request itself costs 5. Here
 it finds, in place of trio, something that has a look at the device first and lets trio wait only when there
 is nothing; one request is carried out after the other, since none of them waits, so there is nothing to lock.
+From the second request on that stands in place of its own wait, too, whose locks and counts cost as much.
 This is how pyfuse3's own support of asyncio works, but no documented interface: where pyfuse3 has changed,
 its loop runs as it comes.
 """
@@ -16,6 +17,7 @@ import os
 import select
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
@@ -32,8 +34,9 @@ TURNS: Final = 64
 SPINS: Final = 10
 #: the versions of pyfuse3 whose loop was read
 KNOWN: Final = ("3.4.", "3.5.")
-#: where it has the module trio
+#: where it has the module trio, and its own wait for a request
 _TRIO: Final = "trio"
+_WAIT: Final = "_wait_fuse_readable"
 
 
 class Company(Protocol):
@@ -57,19 +60,46 @@ class _NoLock:
         pass
 
 
-class _Lowlevel:
+class _Lowlevel(ABC):
     """What pyfuse3 uses of trio.lowlevel."""
 
     current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
     current_task = staticmethod(trio.lowlevel.current_task)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
 
+    def __init__(self) -> None:
+        self._fd = -1
+        self._own = getattr(pyfuse3, _WAIT)
+
     async def wait_readable(self, fd: int) -> None:
         """Return when there is a request on the device."""
-        await trio.lowlevel.wait_readable(fd)
+        if self._fd != fd:
+            self._fd = fd
+            # A request may be withdrawn before it is read: without this, its reader would block everybody.
+            os.set_blocking(fd, False)
+            self._attach(fd)
+            setattr(pyfuse3, _WAIT, self._readable)
+        await self._wait()
+
+    async def _readable(self) -> bool:
+        """Return True when there is a request on the device, False when there will be none."""
+        try:
+            await self._wait()
+        except trio.ClosedResourceError:
+            return False
+        return True
+
+    @abstractmethod
+    def _attach(self, fd: int) -> None:
+        """The device is known."""
+
+    @abstractmethod
+    async def _wait(self) -> None:
+        """Return when there is a request on it."""
 
     def close(self) -> None:
         """It is not used any more."""
+        setattr(pyfuse3, _WAIT, self._own)
 
 
 class _Alone(_Lowlevel):
@@ -84,31 +114,30 @@ class _Alone(_Lowlevel):
     """
 
     def __init__(self, callouts: CalloutTable) -> None:
+        super().__init__()
         self._callouts = callouts
         self._deadline = callouts.deadline
         callouts.changed = self._rearm
         self._bell, self._ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._former = signal.set_wakeup_fd(self._ringer, warn_on_full_buffer=False)
-        self._poll: Callable[[], Any] | None = None
         self._rung = False
 
-    async def wait_readable(self, fd: int) -> None:
-        """Return when there is a request on the device."""
+    def _attach(self, fd: int) -> None:
+        self._poll = _poller(fd, self._bell)
+
+    async def _wait(self) -> None:
         if not self._rung:
-            poll = self._poll
-            if poll is None:
-                poll = self._poll = _poller(fd, self._bell)
-            ready = poll() if self._deadline is None else self._wait(poll)
-            if len(ready) == 1 and ready[0][0] == fd:
+            ready = self._poll() if self._deadline is None else self._look(self._poll)
+            if len(ready) == 1 and ready[0][0] == self._fd:
                 return
             self._rung = True
             signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
-        await trio.lowlevel.wait_readable(fd)
+        await trio.lowlevel.wait_readable(self._fd)
 
     def _rearm(self) -> None:
         self._deadline = self._callouts.deadline
 
-    def _wait(self, poll: Callable[..., Any]) -> Any:
+    def _look(self, poll: Callable[..., Any]) -> Any:
         """Wait for a request, and do meanwhile what the kernel wants to do."""
         while (deadline := self._deadline) is not None:
             left = deadline - time.monotonic()
@@ -121,6 +150,7 @@ class _Alone(_Lowlevel):
         return poll()
 
     def close(self) -> None:
+        super().close()
         self._callouts.changed = _nobody
         if not self._rung:
             signal.set_wakeup_fd(self._former, warn_on_full_buffer=False)
@@ -140,19 +170,19 @@ class _Shared(_Lowlevel):
     """
 
     def __init__(self, company: Company) -> None:
+        super().__init__()
         company.awake += 1
         self._company = company
-        self._look: Callable[[int], Any] | None = None
         self._turns = 0
 
-    async def wait_readable(self, fd: int) -> None:
-        """Return when there is a request on the device."""
+    def _attach(self, fd: int) -> None:
+        self._look = _poller(fd)
+
+    async def _wait(self) -> None:
         company = self._company
         if company.ready:
             company.run_ready()
         look = self._look
-        if look is None:
-            look = self._look = _poller(fd)
         if look(0):
             self._turns += 1
             if self._turns >= TURNS:
@@ -167,20 +197,19 @@ class _Shared(_Lowlevel):
                     return
         company.awake -= 1
         try:
-            await trio.lowlevel.wait_readable(fd)
+            await trio.lowlevel.wait_readable(self._fd)
         finally:
             company.awake += 1
 
     def close(self) -> None:
+        super().close()
         self._company.awake -= 1
 
 
-def _poller(fd: int, *others: int) -> Callable[..., Any]:
-    # A request may be withdrawn before it is read: without this, its reader would block everybody.
-    os.set_blocking(fd, False)
+def _poller(*fds: int) -> Callable[..., Any]:
     poller = select.poll()
-    for each in (fd, *others):
-        poller.register(each, select.POLLIN)
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
     return poller.poll
 
 
@@ -199,7 +228,8 @@ class _Trio:
 
 def fast() -> bool:
     """Whether pyfuse3 is one whose loop can be served faster."""
-    return str(pyfuse3.__version__).startswith(KNOWN) and getattr(pyfuse3, _TRIO, None) is trio
+    known = str(pyfuse3.__version__).startswith(KNOWN) and hasattr(pyfuse3, _WAIT)
+    return known and getattr(pyfuse3, _TRIO, None) is trio
 
 
 async def serve(waits: bool, company: Company | None = None, callouts: CalloutTable | None = None) -> None:

@@ -116,7 +116,8 @@ class Search:
         """Return the deleted files, by path and number."""
         for each in self._removed.values():
             known = self._dirs.get(each.ino)
-            if each.ino and each.ino not in self._names and (known is None or not known[1]):
+            there = each.ino in self._names and self._is_directory(each.ino)
+            if each.ino and not there and (known is None or not known[1]):
                 self._dirs[each.ino] = each.directory, each.name
         found = [self._of_name(each) for each in self._removed.values()]
         named = {(each.version.ino, each.version.dinode.di_gen) for each in found if each.version is not None}
@@ -185,8 +186,7 @@ class Search:
                 if whose is None:
                     continue
                 directory, parent = whose
-                now = self._raw.inode(directory)
-                if now is not None and now.di_mode & IFMT == IFDIR and directory in self._names:
+                if self._is_directory(directory) and directory in self._names:
                     continue
                 self._dirs.setdefault(directory, (parent, b""))
                 self._take(directory, self._all(self._run(data, start)), set(), "the name is in a free block")
@@ -206,15 +206,21 @@ class Search:
         seen: set[int] = set()
         while directory:
             path = self._names.path(directory)
-            if path is not None:
+            if path is not None and self._is_directory(directory):
                 return path.rstrip(b"/") + b"/" + b"/".join(reversed(parts))
             if directory in seen or len(parts) > _DEPTH:
                 break
             seen.add(directory)
-            above, called = self._dirs.get(directory) or self._names.get(directory) or (0, b"")
+            there = self._names.get(directory) if self._is_directory(directory) else None
+            above, called = self._dirs.get(directory) or there or (0, b"")
             parts.append(called or b"#%d" % directory)
             directory = above
         return b"?/" + b"/".join(reversed(parts))
+
+    def _is_directory(self, ino: int) -> bool:
+        """True when an inode is a directory now."""
+        now = self._raw.inode(ino)
+        return now is not None and now.di_mode & IFMT == IFDIR
 
     # --- inodes -----------------------------------------------------------------------------------
 

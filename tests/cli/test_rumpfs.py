@@ -26,6 +26,7 @@ LINES = {
 IMAGES = {
     "overlay",
     "map",
+    "explore",
     "fsck",
     "newfs",
     "makefs",
@@ -34,6 +35,7 @@ IMAGES = {
     "label",
     "dumpfs",
     "info",
+    "survey",
     "explain",
     "log",
     "hexdump",

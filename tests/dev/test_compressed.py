@@ -1,4 +1,4 @@
-"""Compressed images: unpacked once, by one process, as sparse files within a limit; made by the real programs."""
+"""Compressed images: unpacked once, by one process, as sparse files within a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ffs:// for fsspec: what its helpers do with the files of an image, compared with the tree it was made of."""
+"""ffs:// for fsspec: what its helpers do with an image, compared with the tree it was made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.images_util import makefs, manifest, netbsd_image, netbsd_images
+from tests.images_util import makefs, netbsd_image, netbsd_images
 from tests.webserver import Web, serving
 
 fsspec = pytest.importorskip("fsspec")

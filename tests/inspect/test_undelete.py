@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def test_all_that_fls_finds_is_found(name: str) -> None:
 
 @pytest.fixture(params=FORMATS, ids=lambda form: "-".join(map(str, form)))
 def deleted(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """An image with a log, in which files were made and then deleted."""
+    """An image with a log, in which files were made and then deleted, after a crash; `reused` is later."""
     (tmp_path / "tree").mkdir()
     image = makefs(tmp_path / "tree", tmp_path / "image", *request.param, "-s", "12m", ",density=4096")
     with image.open("r+b") as stream:
@@ -105,7 +106,12 @@ def deleted(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         for name in (*SIZES, b"link"):
             directory.remove(name, resolve(mp, f"/d/{name.decode()}"), ROOT)
         mp.mnt_root.rmdir(b"d", directory, ROOT)
-    return image
+        mp.sync()
+        crashed = Path(shutil.copy(image, tmp_path / "crashed"))
+        mp.mnt_root.create(b"new", 0o100644, ROOT).write(0, bytes(3 << 20), 0, ROOT)
+        mp.sync()
+        shutil.copy(image, tmp_path / "reused")
+    return crashed
 
 
 SIZES = {b"small": 10, b"block": 8192, b"tail": 12_345, b"indirect": 300_000, b"empty": 0}
@@ -128,12 +134,8 @@ def test_content_comes_back_whole(deleted: Path) -> None:
 
 
 def test_blocks_that_other_files_have_are_left_out(deleted: Path) -> None:
-    with writable(deleted) as mp:
-        vp = mp.mnt_root.create(b"new", 0o100644, ROOT)
-        vp.write(0, bytes(3 << 20), 0, ROOT)
-    with studied(deleted) as raw:
-        found = {each.path: each for each in Search(raw).deleted()}
-        each = found[b"/d/indirect"]
+    with studied(deleted.with_name("reused")) as raw:
+        (each,) = (each for each in Search(raw).deleted() if each.size == SIZES[b"indirect"])
         assert each.confidence == Confidence.LOW
         assert each.free < each.blocks
         assert any("belong to other files" in reason or "lead to" in reason for reason in each.reasons)

@@ -19,7 +19,7 @@ from rumpfs.cli.tool import Parser, Tool, json_name, json_text
 EXAMPLES: Final = """\
   rumpfs diff monday.img:a tuesday.img:a        two images
   rumpfs diff disk.img:a:/etc /mnt/backup/etc   an image and a directory of the host
-  rumpfs diff --ignore mtime,ino old.img new.img
+  rumpfs diff --ignore mtime,nlink old.img new.img
   rumpfs diff --json old.img:/ :/mnt | jq -r '.differences[].path'
 
 Names, attributes and contents are compared; times of access and of the last change of an inode, its number

@@ -12,7 +12,7 @@ EXAMPLES: Final = """\
   rumpfs growfs -y -s 2g disk.img        make the image larger, too, and do not ask
   rumpfs label --set a=,+512m disk.img; rumpfs growfs disk.img:a
                                          a partition, and then the file system in it
-  rumpfs growfs -N -s 1t disk.img        show what would be
+  rumpfs growfs -N -s 100g disk.img      show what would be
 
 The file system must be clean and not mounted. When it is interrupted, rumpfs fsck -p brings it to the old or
 to the new size; nothing in its files changes.

@@ -11,7 +11,8 @@ from rumpfs.cli.tool import Parser, Tool
 
 EXAMPLES: Final = """\
   rumpfs tunefs -N disk.img              show how it is tuned
-  rumpfs tunefs -m 2 -o space disk.img:a reserve 2 percent, and allocate for space
+  rumpfs tunefs -m 2 -o space disk.img:a
+                                         reserve 2 percent, and allocate for space
   rumpfs tunefs -A -L backup disk.img    a volume label, in all copies of the superblock
   rumpfs tunefs -l 4m disk.img           make a log (WAPBL) of 4 MiB at the next mount with -o log
   rumpfs tunefs -l 0 disk.img            remove the log at the next mount

@@ -1,0 +1,160 @@
+"""Studies of images whose structures are wrong: they end soon, take little memory, and fail with words."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rumpfs.dev.image import open_image
+from rumpfs.dev.window import Window
+from rumpfs.inspect import explain
+from rumpfs.inspect.carve import carve
+from rumpfs.inspect.disk import tables
+from rumpfs.inspect.hexdump import explained
+from rumpfs.inspect.log import Log, Reader
+from rumpfs.inspect.names import Names
+from rumpfs.inspect.owners import Owners
+from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.summary import summary
+from rumpfs.inspect.undelete import Search, can_restore, content, target
+from rumpfs.inspect.volume import Volume, extents
+from rumpfs.inspect.walk import walk
+from rumpfs.ondisk.ufs.dinode import IFLNK, IFMT
+from rumpfs.ondisk.ufs.extattr import parse_extattrs
+from tests.fuzz.images import EXPECTED, areas, change, cut, outcomes
+from tests.images_util import netbsd_image, netbsd_images
+
+#: formats, byte orders, logs
+NAMES = [
+    name for name in netbsd_images()
+    if re.fullmatch(r"clean-v(0be-8k-1k|1le-16k-2k|2be-8k-1k)|wapbl-dirty-(multi-v2le|revoke-v1le)", name)
+]  # fmt: skip
+#: seconds that all studies of one image may take together, and bytes of memory; undamaged ones take 0.5 s
+PATIENCE = 20.0
+MEMORY = 600 << 20
+BUDGET = 12
+LARGE = 400
+
+
+@contextmanager
+def _window(path: Path) -> Iterator[Window]:
+    window = open_image(os.fspath(path))
+    try:
+        yield window
+    finally:
+        window.close()
+
+
+def _raw(study: Callable[[Raw], Any]) -> Callable[[Path], Any]:
+    def run(path: Path) -> Any:
+        with _window(path) as window:
+            return study(Raw(window))
+
+    return run
+
+
+def _plain(study: Callable[[Window], Any]) -> Callable[[Path], Any]:
+    def run(path: Path) -> Any:
+        with _window(path) as window:
+            return study(window)
+
+    return run
+
+
+def _volume(path: Path) -> None:
+    """Open the file system and go through all of it, with what its files hold."""
+    with Volume(open_image(os.fspath(path)), force=True) as volume:
+        for directory in walk(volume):
+            for found in directory.entries[:50]:
+                with suppress(*EXPECTED):
+                    list(extents(volume.inode(found.ino)))
+
+
+def _explain(raw: Raw) -> None:
+    explain.superblock(raw)
+    for ino in (2, 3, 4, 20):
+        explain.inode(raw, ino)
+    explain.group(raw, 0)
+    for frag in range(0, raw.frags, max(1, raw.frags // 5)):
+        explain.frag(raw, frag)
+
+
+def _log(raw: Raw) -> None:
+    log = Log(raw)
+    reader = Reader(raw, log, Owners(raw))
+    for transaction in log.transactions:
+        list(reader.read(transaction))
+
+
+def _undelete(raw: Raw) -> None:
+    for each in Search(raw).deleted():
+        if can_restore(each):
+            if each.mode & IFMT == IFLNK:
+                target(raw, each)
+            else:
+                for _, part in zip(range(1000), content(raw, each), strict=False):
+                    assert part.length >= 0
+
+
+STUDIES: dict[str, Callable[[Path], Any]] = {
+    "volume": _volume,
+    "tables": _plain(lambda window: tables(window.pread, window.size, "image")),
+    "summary": _plain(lambda window: summary(window.pread, window.size, "image")),
+    "carve": _plain(lambda window: carve(window.pread, window.size, "image")),
+    "names": _raw(Names),
+    "owners": _raw(lambda raw: [Owners(raw).kinds(cgx) for cgx in range(raw.groups)]),
+    "explain": _raw(_explain),
+    "hexdump": _raw(lambda raw: list(explained(raw, raw.fs.cgtod(0) * raw.fs.fs_fsize, 64 << 10))),
+    "log": _raw(_log),
+    "undelete": _raw(_undelete),
+}
+
+
+def _study(name: str, seed: int, directory: Path) -> None:
+    """Change an image and let every study look at it."""
+    source = netbsd_image(name)
+    places = areas(source)
+    data = bytearray(source.read_bytes())
+    change(data, places, seed)
+    path = directory / "image"
+    path.write_bytes(cut(data, seed))
+    before = time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    results = dict(outcomes(STUDIES, path))
+    spent = time.process_time() - before
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) << 10
+    assert set(results) == set(STUDIES)
+    assert spent < PATIENCE, (name, seed, spent)
+    assert grown < MEMORY, (name, seed, grown)
+
+
+@pytest.mark.skipif(not NAMES, reason="../shared/images has no images of NetBSD")
+@settings(max_examples=BUDGET, suppress_health_check=list(HealthCheck))
+@given(name=st.sampled_from(NAMES or [""]), seed=st.integers(0, 1 << 32))
+def test_damage_is_told_soon(tmp_path_factory: pytest.TempPathFactory, name: str, seed: int) -> None:
+    _study(name, seed, tmp_path_factory.mktemp("fuzz"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NAMES, reason="../shared/images has no images of NetBSD")
+@pytest.mark.parametrize("name", NAMES)
+def test_much_damage_is_told_soon(name: str, tmp_path: Path) -> None:
+    for seed in range(LARGE):
+        _study(name, seed, tmp_path)
+
+
+@given(area=st.binary(max_size=600), order=st.sampled_from(("<", ">")))
+def test_attributes_are_parsed_or_refused(area: bytes, order: Any) -> None:
+    attributes, damage = parse_extattrs(area, order, "area")
+    assert sum(len(value) for value in attributes.values()) <= len(area)
+    assert damage is None or "area" in damage.where
