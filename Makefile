@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow conformance lint bench bench-pinned bench-unpinned clean install-helpers uninstall-helpers
+.PHONY: help setup demo test test-slow conformance lint pictures bench bench-pinned bench-unpinned clean install-helpers uninstall-helpers
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -34,6 +34,9 @@ lint: setup ## ruff, mypy --strict, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+pictures: setup ## draw the pictures of docs/layout.md again
+	$(BIN)/python images/pictures.py docs/pictures
 
 bench: setup ## measure speed against a bare echo server, pinned to one CPU and unpinned
 	$(BIN)/python -m tests.bench $(ARGS)

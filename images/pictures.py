@@ -1,10 +1,11 @@
 """Draws the pictures of docs/layout.md, with `rumpfs map`: the same ones each time.
 
-    .venv/bin/python images/pictures.py docs/pictures
+.venv/bin/python images/pictures.py docs/pictures
 """
 
 from __future__ import annotations
 
+import lzma
 import os
 import random
 import sys
@@ -16,6 +17,7 @@ from rumpfs.cli.tool import Tool
 
 WIDTH = "1000"
 SIZE = "24m"
+GOLDEN = Path(__file__).resolve().parent / "golden" / "v2le-log.img.xz"
 
 
 def rumpfs(verb: str, *words: str) -> None:
@@ -28,6 +30,11 @@ def rumpfs(verb: str, *words: str) -> None:
     tool.flush()
     if tool.status:
         sys.exit(tool.status)
+
+
+def picture(target: Path, name: str, *words: str) -> None:
+    """Draw a map."""
+    rumpfs("map", "--width", WIDTH, "-o", str(target / f"{name}.png"), *words)
 
 
 def tree(top: Path, dice: random.Random) -> None:
@@ -64,19 +71,20 @@ def main(target: Path) -> None:
     os.environ["SOURCE_DATE_EPOCH"] = "1000000000"
     os.umask(0o022)
     dice = random.Random(2)
-    pictures = {path: str((target / path).resolve()) for path in ("new", "made", "used", "marked")}
+    target = target.resolve()
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
         tree(Path("tree"), dice)
-        rumpfs("newfs", "-O", "2", "-b", "8192", "-f", "1024", "-s", SIZE, "--log=1m", "-L", "docs", "disk.img")
-        rumpfs("map", "--width", WIDTH, "-o", f"{pictures['new']}.png", "disk.img")
+        rumpfs("newfs", "-O", "2", "-b", "8192", "-f", "1024", "-s", SIZE, "disk.img")
+        picture(target, "new", "disk.img")
         rumpfs("makefs", "-o", "version=2,bsize=8k,fsize=1k", "-s", SIZE, "made.img", "tree")
-        rumpfs("map", "--width", WIDTH, "-o", f"{pictures['made']}.png", "made.img")
+        picture(target, "made", "made.img")
         rumpfs("cp", "-r", "tree/etc", "tree/bin", "tree/home", "tree/var", "tree/netbsd", "disk.img:/")
         life("disk.img", Path(), dice)
-        rumpfs("map", "--width", WIDTH, "-o", f"{pictures['used']}.png", "disk.img")
-        marks = ("-f", "/etc", "-f", "/home/mail3", "-f", "/netbsd")
-        rumpfs("map", "--width", WIDTH, *marks, "-o", f"{pictures['marked']}.png", "disk.img")
+        picture(target, "used", "disk.img")
+        picture(target, "marked", "disk.img", "-f", "/etc", "-f", "/home/mail3", "-f", "/netbsd")
+        Path("log.img").write_bytes(lzma.decompress(GOLDEN.read_bytes()))
+        picture(target, "log", "log.img", "--height", "420")
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ SHARED = PROJECT.parent / "shared"
 #: The Debian package of each program that tests compare with or make their input with.
 DEBIAN_PACKAGE = {
     "fls": "sleuthkit", "fsstat": "sleuthkit", "icat": "sleuthkit", "istat": "sleuthkit",
+    "blkstat": "sleuthkit", "ifind": "sleuthkit", "hexdump": "bsdextrautils",
     "mmls": "sleuthkit", "tsk_recover": "sleuthkit", "grub-fstest": "grub-common", "makefs": "makefs",
     "xz": "xz-utils", "zstd": "zstd", "fusermount3": "fuse3", "sfdisk": "fdisk", "sgdisk": "gdisk",
     "cc": "gcc", "gcc": "gcc", "man": "man-db", "systemd-analyze": "systemd",
 }  # fmt: skip
 
 #: Programs that `make setup` does not install: shells, and what brings more than a tool.
-EXTRAS = ("bash", "fish", "man", "systemd-analyze", "zsh")
+EXTRAS = ("bash", "fish", "hexdump", "man", "systemd-analyze", "zsh")
 
 # A run in the background ignores SIGINT, and what it starts would do so as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,6 +23,8 @@ _TYPES: Final = {
 }  # fmt: skip
 _BLOCK: Final = tarfile.BLOCKSIZE
 _NS: Final = 10**9
+#: what is written at a time; tarfile copies all of it for each piece that is added
+_BUFFER: Final = 64 << 10
 
 
 def run(tool: Tool, args: Namespace) -> None:
@@ -31,7 +33,7 @@ def run(tool: Tool, args: Namespace) -> None:
     with _output(args.file) as stream:
         try:
             with _archive(stream, args.compress) as archive:
-                archive.copybufsize = 1 << 20  # type: ignore[attr-defined]
+                archive.copybufsize = _BUFFER  # type: ignore[attr-defined]
                 writer = _Writer(tool, archive, args.verbose)
                 for top in tops:
                     if top is not None:
@@ -47,7 +49,7 @@ def _archive(stream: IO[bytes], compress: str) -> tarfile.TarFile:
     mode: Any = f"w|{compress}"
     pax = tarfile.PAX_FORMAT
     return tarfile.open(
-        fileobj=stream, mode=mode, format=pax, encoding="utf-8", errors="surrogateescape", bufsize=1 << 20
+        fileobj=stream, mode=mode, format=pax, encoding="utf-8", errors="surrogateescape", bufsize=_BUFFER
     )
 
 

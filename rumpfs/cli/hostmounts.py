@@ -1,7 +1,9 @@
 """Mounts on the host: where they are, whether somebody serves them, and the way to end them.
 
 A process that serves a mount listens on a socket with an abstract name that is made of the mount's device
-number. It answers only at its end, when the image is closed, and then with what went wrong.
+number and of the time. It answers only at its end, when the image is closed, and then with what went wrong.
+By then the host may have given the number to another mount: of several names the latest is that of the mount
+that has the number now.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ import re
 import signal
 import socket
 import struct
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 _MOUNTINFO: Final = "/proc/self/mountinfo"
+#: the names of all sockets; an abstract one begins with @ here (proc(5))
+_SOCKETS: Final = "/proc/net/unix"
 #: KiB; the host's own 128 make a request of each 128 KiB of a file
 READ_AHEAD_KB: Final = 1024
 #: what a mount answers whose server is gone, or just went
@@ -47,15 +53,18 @@ def absolute(path: str) -> str:
 
 def find(mountpoint: str) -> HostMount | None:
     """Return what is mounted on an absolute path, the latest of several; None when nothing is."""
-    found = None
-    with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as lines:
+    return dict(_mounts(_MOUNTINFO)).get(mountpoint)
+
+
+def _mounts(mountinfo: str) -> Iterator[tuple[str, HostMount]]:
+    """Yield where something is mounted, and what, the latest last, as a file of /proc says (proc(5))."""
+    with open(mountinfo, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             fields, _, rest = line.partition(" - ")
             words = fields.split(" ")
-            if len(words) > 4 and _plain(words[4]) == mountpoint:
+            if len(words) > 4:
                 fstype, source = [*rest.split(" "), "", ""][:2]
-                found = HostMount(words[2], fstype, _plain(source))
-    return found
+                yield _plain(words[4]), HostMount(words[2], fstype, _plain(source))
 
 
 def _plain(text: str) -> str:
@@ -108,8 +117,16 @@ def fuse_device() -> None:
 # --- while it is mounted ----------------------------------------------------------------------------------
 
 
-def _address(mount: HostMount) -> str:
-    return f"\0rumpfs-mount-{mount.device}"
+def _prefix(device: str) -> str:
+    return f"rumpfs-mount-{device}-"
+
+
+def _serving(device: str) -> int:
+    """Return the number of who serves the mount that has a device number, the time he began; 0: nobody."""
+    mark = "@" + _prefix(device)
+    with open(_SOCKETS, encoding="utf-8", errors="replace") as lines:
+        numbers = [line.rpartition(mark)[2].strip() for line in lines if mark in line]
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def read_ahead(mountpoint: str) -> None:
@@ -135,9 +152,8 @@ class Presence:
         self._socket = socket.socket(socket.AF_UNIX)
         mount = find(mountpoint)
         if mount is not None:
-            with suppress(OSError):  # another process has the name; then nobody hears from us
-                self._socket.bind(_address(mount))
-                self._socket.listen()
+            self._socket.bind(f"\0{_prefix(mount.device)}{time.monotonic_ns()}")
+            self._socket.listen()
         self._socket.setblocking(False)
 
     def close(self, message: str = "") -> None:
@@ -172,19 +188,23 @@ def unmount(path: str, force: bool, lazy: bool = False) -> None:
     if lazy and not force:
         _unmount(mountpoint, lazy=True)
         return
+    number = _serving(mount.device)
     with socket.socket(socket.AF_UNIX) as server:
-        pid = _server(server, mount)
+        pid = _server(server, mount, number)
         if force and pid:
             os.kill(pid, signal.SIGTERM)
         else:
             _unmount(mountpoint, lazy=not pid)
-        message = _last_words(server, mount.device) if pid else b""
+        message = _last_words(server, mount, number) if pid else b""
     if message:
         raise HostMountError(f"{path}: {os.fsdecode(message)}")
 
 
-def _last_words(server: socket.socket, device: str) -> bytes:
+def _last_words(server: socket.socket, mount: HostMount, number: int) -> bytes:
     """Wait for the end of a server and return what it says then; nothing when all went well.
+
+    Args:
+        number: of the server.
 
     Errors:
         HostMountError: its mount is still in use elsewhere.
@@ -197,30 +217,36 @@ def _last_words(server: socket.socket, device: str) -> bytes:
         except ConnectionResetError:
             return b"its server died; what it had not written to the image is lost"
         except TimeoutError:
-            _check_elsewhere(device)
+            _check_elsewhere(mount, number)
             continue
         if not piece:
             return message
         message += piece
 
 
-def _check_elsewhere(device: str) -> None:
-    """Check that a mount is not there under another name, or in another namespace. Errors: HostMountError."""
+def _check_elsewhere(mount: HostMount, number: int) -> None:
+    """Check that a mount is not there under another name, or in another namespace.
+
+    Args:
+        number: of its server; when another one serves what has the device number now, that is another mount.
+
+    Errors:
+        HostMountError.
+    """
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                words = line.split(" ")
-                if words[2] == device:
+        with suppress(OSError):
+            for where, found in _mounts(f"/proc/{pid}/mountinfo"):
+                if found == mount and _serving(mount.device) == number:
                     raise HostMountError(
-                        f"unmounted here, but it is still on {_plain(words[4])} as process {pid} sees it, "
+                        f"unmounted here, but it is still on {where} as process {pid} sees it, "
                         "and as long as that is so its image is in use"
                     )
 
 
-def _server(sock: socket.socket, mount: HostMount) -> int:
-    """Connect to the process that serves a mount; return its number, or 0 when there is none."""
+def _server(sock: socket.socket, mount: HostMount, number: int) -> int:
+    """Connect to the server with a number, of a mount; return its process, or 0 when there is none."""
     try:
-        sock.connect(_address(mount))
+        sock.connect(f"\0{_prefix(mount.device)}{number}")
     except OSError:
         return 0
     pid, uid, _ = _ucred.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _ucred.size))

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from rumpfs.abi.mount import MNT_EXTATTR, MNT_FORCE, MNT_LOG, MNT_NOATIME, MNT_RDONLY, MNT_SYNCHRONOUS
+from rumpfs.abi.mount import (
+    MNT_ASYNC,
+    MNT_EXTATTR,
+    MNT_FORCE,
+    MNT_LOG,
+    MNT_NOATIME,
+    MNT_RDONLY,
+    MNT_SYNCHRONOUS,
+)
 from rumpfs.base.sizes import SizeError, parse_size
 
 _ID_MAX: Final = 2**32 - 2
@@ -122,6 +130,7 @@ OPTIONS: Final[Mapping[str, _Option]] = {
     "allow_other": _Option("all users may use the mount, not only yours"),
     "default_permissions": _Option("the host checks permissions; it always does"),
     "sync": _Option("writes go to the disk at once"),
+    "async": _Option("the disk may write in any order: faster, but not safe when the power fails"),
     "noatime": _Option("reading does not change times"),
     "extattr": _Option("extended attributes of an FFSv1, from the files below its .attribute"),
     "noexec": _Option("programs there cannot be run"),
@@ -143,6 +152,7 @@ _ALIASES: Final = {"sizelimit": "size", "log": "replay"}
 #: options -> flags for the kernel
 _FLAGS: Final = {
     "sync": MNT_SYNCHRONOUS,
+    "async": MNT_ASYNC,
     "noatime": MNT_NOATIME,
     "extattr": MNT_EXTATTR,
     "log": MNT_LOG,
@@ -153,12 +163,12 @@ _HOST: Final = ("allow_other", "sync", "noatime", "noexec")
 #: words that are for us
 _OURS: Final = ("nolock",)
 #: words that take back what another has said
-_OPPOSITES: Final = {"async": "sync", "atime": "noatime", "exec": "noexec"}
+_OPPOSITES: Final = {"async": "sync", "sync": "async", "atime": "noatime", "exec": "noexec"}
 #: what mount(8), fstab(5) and systemd.mount(5) add
 IGNORED: Final = frozenset((
     "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "fail", "_netdev", "defaults",
     "dev", "nodev", "exec", "suid", "nosuid", "atime", "relatime", "norelatime", "strictatime",
-    "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "async", "dirsync", "mand", "nomand",
+    "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "dirsync", "mand", "nomand",
     "iversion", "noiversion", "silent", "loud", "loop", "auto_unmount",
 ))  # fmt: skip
 _IGNORED_VALUES: Final = ("comment", "subtype", "fsname", "user", "loop", "helper", "uhelper")
@@ -208,6 +218,7 @@ def _ignored(option: str) -> bool:
 def _set(options: MountOptions, name: str) -> None:
     if name in ("ro", "rw"):
         options.rw = name == "rw"
+    _unset(options, _OPPOSITES.get(name, ""))
     options.flags |= _FLAGS.get(name, 0)
     if name in _HOST:
         options.host.add(name)

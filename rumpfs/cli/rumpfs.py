@@ -82,6 +82,7 @@ addresses:
   disk.img:/path         in the file system of an image, without a server
   disk.img:a:/path       in partition a of its disklabel; 2 is the second one of its MBR or GPT, s2a both
   disk.img@1m:/path      in a file system, or with a partition a disk, that begins 1 MiB into the image
+  https://h/d.img:a:/p   in an image at a url that fsspec opens, read-only (pip install rumpfs[remote])
   :/path                 in the server that the environment variable RUMP_SERVER names
   unix://sock:/path      in the server at unix://sock (unix:///tmp/sock: an absolute path)
   tcp://host:port:/path  in the server at tcp://host:port
@@ -89,6 +90,9 @@ addresses:
 options:
   -h, --help     print this help and exit
   -V, --version  print the version and exit
+
+Images may be compressed (gzip, bzip2, xz, zstd): they are unpacked once, and read-only. That, and what comes
+from urls, is kept in RUMPFS_CACHE (~/.cache/rumpfs), up to RUMPFS_CACHE_SIZE bytes (20g).
 
 Exit status: 0 when all went well, 1 when something failed, 2 when the command line is wrong.
 
@@ -177,14 +181,14 @@ info         "images": a list of image, size,
              a filesystem has format byte_order superblock size block_size fragment_size groups used free
              files files_free state log label last_mounted_on last_written_ns warnings; sizes in bytes
 map          image format block_size fragment_size frags frags_free blocks_free frags_lost
-             frags_doubled log_frags used_percent fragmentation_percent inodes_used with_blocks in_pieces extents
-             extent_frags
+             frags_doubled log_frags used_percent fragmentation_percent inodes_used with_blocks in_pieces
+             extents extent_frags
              "areas":          frags by use: free lost boot superblock group summary inodes inodes_free
                                inodes_raw log directory indirect attributes file (in one piece) pieces
                                (of 8 blocks or more) scattered snapshot other; those of 0 are left out
              "files":          of each -f: path with_blocks in_pieces extents extent_frags
-             "groups":         a list of group frag frags damaged frags_free blocks_free frags_lost frags_doubled
-                               inodes inodes_used inodes_initialised directories areas
+             "groups":         a list of group frag frags damaged frags_free blocks_free frags_lost
+                               frags_doubled inodes inodes_used inodes_initialised directories areas
 makefs       image format byte_order size block_size fragment_size groups inodes files frags_free
 tunefs       image written maxcontig maxbpg minfree optimization avgfilesize avgfpdir label
              "log":            place size flags; place is null when there is none

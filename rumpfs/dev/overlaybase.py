@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from typing import Final
@@ -48,10 +47,12 @@ def fingerprint(base: HostFile, size: int, mapped: Mapped = lambda block: False)
     Raises:
         VfsError: what the host says.
     """
+    from hashlib import sha256  # loads OpenSSL, which few need
+
     count = -(-size // BLOCK_SIZE)
     blocks = {*range(min(count, _HEAD)), *range(max(0, count - _TAIL), count)}
     blocks.update(number * count // _SPREAD for number in range(_SPREAD))
-    digest = hashlib.sha256(size.to_bytes(8, "little"))
+    digest = sha256(size.to_bytes(8, "little"))
     for block in sorted(blocks):
         if not mapped(block):
             digest.update(block.to_bytes(8, "little"))

@@ -57,7 +57,7 @@ def lookup(raw: Raw, path: bytes) -> int:
             continue
         di = raw.inode(ino)
         if di is None or di.di_mode & IFMT != IFDIR:
-            raise VfsError(errno.ENOTDIR, path.decode("utf-8", "backslashreplace"))
+            raise _no_path(errno.ENOTDIR, path)
         found = (
             below
             for base, _, data in chunks_of(raw, di)
@@ -66,8 +66,12 @@ def lookup(raw: Raw, path: bytes) -> int:
         )
         ino = next(found, 0)
         if not ino:
-            raise VfsError(errno.ENOENT, path.decode("utf-8", "backslashreplace"))
+            raise _no_path(errno.ENOENT, path)
     return ino
+
+
+def _no_path(number: int, path: bytes) -> VfsError:
+    return VfsError(number, f"{path.decode('utf-8', 'backslashreplace')}: {errno.strerror(number)}")
 
 
 class Names:

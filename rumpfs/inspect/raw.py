@@ -22,6 +22,9 @@ from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
 
 #: Bytes of inodes that are read at a time.
 _READ: Final = 1 << 18
+#: How often a frag may be claimed before a file system is given up, and what is let pass in any case.
+_CLAIMS: Final = 4
+_MOST: Final = 65536
 #: Addresses in snapshots that are none (BLK_NOCOPY, BLK_SNAP).
 _SNAPSHOT_MARKS: Final = (1, 2)
 
@@ -149,28 +152,59 @@ class Raw:
         return data if len(data) == self.codec.size else b""
 
 
+class Budget:
+    """What following pointers may cost: what is sound needs less, however large it is.
+
+    Args:
+        raw: the file system.
+
+    Attributes:
+        frags: that may still be found; every one of them by several claimants.
+        bad: pointers out of the file system that may still be met.
+    """
+
+    def __init__(self, raw: Raw) -> None:
+        self.frags = _CLAIMS * raw.frags + _MOST
+        self.bad = _MOST
+
+    @property
+    def spent(self) -> bool:
+        """True when it is not worth while to go on."""
+        return self.frags <= 0 or self.bad <= 0
+
+
 class Pieces:
     """Follows the pointers of inodes: each indirect block once, so that the work is bounded by the device.
 
     Args:
         raw: the file system.
+        budget: shared by those who do this often; one of its own when it is not given.
     """
 
-    def __init__(self, raw: Raw) -> None:
+    def __init__(self, raw: Raw, budget: Budget | None = None) -> None:
         self._fs = raw.fs
         self._walk = _Once(raw.disk, raw.fs)
+        self._budget = budget or Budget(raw)
 
     def of(self, di: Dinode) -> Iterator[Piece]:
         """Yield what an inode leads to, as far as it lies in the file system; indirect blocks first."""
         fs = self._fs
+        budget = self._budget
         snapshot = di.di_flags & SF_SNAPSHOT
         if has_blocks(fs, di):
             for lbn, frag, count in self._walk.runs(di.di_size, di.di_db, di.di_ib):
+                if budget.spent:
+                    return
+                if snapshot and frag in _SNAPSHOT_MARKS:
+                    continue
                 if not bad_range(fs, frag, count):
-                    if not (snapshot and frag in _SNAPSHOT_MARKS):
-                        yield Piece(lbn, frag, count)
+                    budget.frags -= count
+                    yield Piece(lbn, frag, count)
                 elif count > fs.fs_frag:
+                    budget.frags -= count
                     yield from self._blocks(lbn, frag, count)
+                else:
+                    budget.bad -= 1
         if fs.ufs2:
             for lbn, frag, count in self._walk.attributes(di):
                 if not bad_range(fs, frag, count):

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from rumpfs.base.errors import VfsError
 from rumpfs.inspect.names import Names, chunks_of, directories, entries_in
-from rumpfs.inspect.raw import Pieces, Raw
+from rumpfs.inspect.raw import Budget, Pieces, Raw
 from rumpfs.inspect.slack import Chunks, Place
 from rumpfs.inspect.versions import Past, Version
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, IFREG, SF_LOG, SF_SNAPSHOT, Dinode
@@ -106,6 +106,7 @@ class Search:
         self._removed: dict[tuple[int, bytes, int], _Name] = {}
         self._dirs: dict[int, tuple[int, bytes]] = {}  # deleted directory -> (its directory, name)
         self._places: dict[int, int] = {}  # frag -> the directory that has it
+        self._budget = Budget(raw)
         self._hidden = {number for number in raw.fs.fs_quotafile if raw.fs.has_quota2}
         self._slack()
         self._old_directories()
@@ -293,7 +294,7 @@ class Search:
         raw = self._raw
         mine = version.source == "the disk"
         blocks = free = 0
-        for piece in Pieces(raw).of(version.dinode):
+        for piece in Pieces(raw, self._budget).of(version.dinode):
             blocks += piece.frags
             free += piece.frags if mine else sum(map(raw.is_free, range(piece.frag, piece.end)))
         return blocks, free

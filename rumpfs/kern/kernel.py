@@ -7,7 +7,7 @@ generators that it answers with.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -163,7 +163,7 @@ class Kernel:
         """Park a copy of a process and return the cookie it is claimed with (16 bytes). Errors: EAGAIN."""
         if len(self._parked) >= MAXPARKED:
             raise VfsError(errno.EAGAIN)
-        cookie = secrets.token_bytes(16)
+        cookie = os.urandom(16)
         self._parked[cookie] = Proc(self, p, p.fd.copy())
         return cookie
 

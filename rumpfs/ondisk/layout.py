@@ -160,7 +160,8 @@ class Record:
     @functools.cached_property
     def row(self) -> Any:
         """The named tuple class of decoded records, which can be pickled."""
-        made: Any = namedtuple(self.name, self.names)  # the fields are data here
+        kind: Any = namedtuple  # the fields are data here
+        made = kind(self.name, self.names)
         made.__reduce__ = lambda row: (_unpickled, (self.name, self.size, self.fields, tuple(row)))
         return made
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import commands, disk, fuse, scale
+from tests.bench import commands, disk, fuse, images, scale
 from tests.bench.exchange import Echo, Exchange
 from tests.serving import Peer, serving
 
@@ -219,7 +219,7 @@ def main() -> int:
         default="",
         metavar="TEXT",
         help="only rows whose name contains TEXT; scale: only what many clients and files cost; "
-        "disk: only what an FFS costs that is written; "
+        "disk: only what an FFS costs that is written; images: only what images cost without a server; "
         "fuse, fuse create ...: only mounts on the host",
     )
     args = parser.parse_args()
@@ -241,6 +241,8 @@ def main() -> int:
         scale.bench()
     if args.only in ("", "disk"):
         disk.bench()
+    if args.only in ("", "images"):
+        images.bench()
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rumpfs.abi.mount import MNT_FORCE, MNT_LOG
+from rumpfs.abi.mount import MNT_ASYNC, MNT_FORCE, MNT_LOG, MNT_SYNCHRONOUS
 from rumpfs.cli.mountopts import OptionError, known, parse
 
 
@@ -38,3 +38,9 @@ def test_what_is_misspelt_is_suggested(option: str, hint: str) -> None:
 )
 def test_what_mount_s_passes_on_is_known(option: str) -> None:
     assert known(option)
+
+
+def test_of_sync_and_async_the_last_one_counts() -> None:
+    assert (parse(["sync"]).flags, parse(["sync"]).host) == (MNT_SYNCHRONOUS, {"sync"})
+    assert (parse(["sync,async"]).flags, parse(["sync,async"]).host) == (MNT_ASYNC, set())
+    assert parse(["async,sync"]).flags == MNT_SYNCHRONOUS

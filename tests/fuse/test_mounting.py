@@ -8,10 +8,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from rumpfs.cli import hostmounts
 from rumpfs.cli.mountopts import IGNORED, OPTIONS, OptionError, parse
 from tests.fuse.mounts import BIN, TIMEOUT, clear, command, is_mounted, mounted
 from tests.images_util import netbsd_image, scratch_copy
@@ -179,3 +181,36 @@ def test_an_option_with_a_value_needs_one(name: str) -> None:
         parse([name])
     with pytest.raises(OptionError):
         parse([f"{name}="])
+
+
+def test_a_device_number_that_another_mount_gets_meanwhile(tmp_path: Path) -> None:
+    """The server of the first mount still ends when the host gives its number to a second one."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for path in (first, second):
+        path.mkdir()
+    assert command("rump_tmpfs", "tmpfs", str(first)).returncode == 0
+    pid = daemon_of(first)
+    mount = hostmounts.find(str(first))
+    assert mount is not None
+    number = hostmounts._serving(mount.device)
+    with pytest.raises(hostmounts.HostMountError, match=f"it is still on {first} as process"):
+        hostmounts._check_elsewhere(mount, number)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with subprocess.Popen([BIN / "rumpfs", "umount", first]) as ending:
+            deadline = time.monotonic() + TIMEOUT
+            while is_mounted(first) and time.monotonic() < deadline:
+                os.sched_yield()
+            assert command("rump_tmpfs", "tmpfs", str(second)).returncode == 0
+            if hostmounts.find(str(second)) != mount:
+                pytest.skip("the host has given the number to somebody else")
+            hostmounts._check_elsewhere(mount, number)
+            assert command("rumpfs", "umount", str(second)).returncode == 0
+            assert ending.poll() is None
+            os.kill(pid, signal.SIGCONT)
+            assert ending.wait(TIMEOUT) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        clear(first)
+        clear(second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -158,3 +159,34 @@ def test_attributes_are_parsed_or_refused(area: bytes, order: Any) -> None:
     attributes, damage = parse_extattrs(area, order, "area")
     assert sum(len(value) for value in attributes.values()) <= len(area)
     assert damage is None or "area" in damage.where
+
+
+@pytest.mark.skipif(not NAMES, reason="../shared/images has no images of NetBSD")
+def test_an_inode_whose_blocks_all_are_indirect_blocks_of_each_other_ends_soon(tmp_path: Path) -> None:
+    """All blocks of data hold pointers, as many as fit, to each other or out of the file system."""
+    name = NAMES[0]
+    data = bytearray(netbsd_image(name).read_bytes())
+    with _window(netbsd_image(name)) as window:
+        raw = Raw(window)
+        fs = raw.fs
+        first = raw.fs.cgdmin(0) + 64
+        di = raw.inode(2)
+        assert di is not None
+        hostile = di._replace(di_mode=0o100644, di_size=1 << 40, di_ib=(first, first + 8, first + 16))
+        place = fs.ino_to_byte(3)
+        data[place : place + raw.codec.size] = raw.codec.encode(hostile)
+        count = fs.fs_bsize // 4
+        for kind, pointers in (
+            ("good", [first + 8 * (number % 900) for number in range(count)]),
+            ("bad", [-number - 1 for number in range(count)]),
+        ):
+            block = struct.pack(f"{fs.order}{count}i", *pointers)
+            for frag in range(first, raw.frags - 8, 8):
+                if frag % fs.fs_fpg > fs.fs_dblkno + 64:
+                    data[frag * fs.fs_fsize : frag * fs.fs_fsize + len(block)] = block
+            path = tmp_path / kind
+            path.write_bytes(data)
+            before = time.process_time()
+            for study in ("owners", "explain", "undelete"):
+                dict(outcomes({study: STUDIES[study]}, path))
+            assert time.process_time() - before < PATIENCE

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rumpfs.abi.mount import MNT_LOG
+from rumpfs.inspect.names import Names
 from rumpfs.inspect.slack import Chunks
 from rumpfs.inspect.undelete import Confidence, Deleted, Search, can_restore, content, target
 from rumpfs.ondisk.layout import LITTLE
@@ -76,7 +77,7 @@ def test_all_that_fls_finds_is_found(name: str) -> None:
     found = {(each.path, each.ino) for each in _found(path)}
     paths = {each for each, _ in found}
     with studied(path) as raw:
-        names = Search(raw, scan=False)._names
+        names = Names(raw)
     for line in said.splitlines():
         match = re.fullmatch(rb"./. \* (\d+)(?:\(realloc\))?:\t(.*)", line)
         assert match is not None, line

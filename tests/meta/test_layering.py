@@ -48,6 +48,8 @@ BREACHES = [
     ("sysproxy", "socket"),
     ("dev", "threading"),
     ("inspect", "threading"),
+    ("inspect", "fsspec"),
+    ("kern", "fsspec"),
     ("base", "asyncio"),
     ("cli.rump_halt", "rumpfs.kern"),
     ("cli.rumpfs", "rumpfs.vfs"),

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,47 +11,23 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
+from tests.meta.documents import environment, run, stopping
 
-BIN = Path(sys.prefix) / "bin"
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-DOCUMENTS = sorted(PROJECT.glob("*.md")) + sorted(PROJECT.glob("[!.]*/README.md"))
+DOCUMENTS = [
+    path for pattern in ("*.md", "[!.]*/README.md", "docs/*.md") for path in sorted(PROJECT.glob(pattern))
+]
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
     """An empty directory; servers that were started in it and still run are stopped."""
-    yield tmp_path
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            there = os.readlink(process / "cwd") == str(tmp_path)
-        except OSError:
-            continue  # it has ended, or belongs to someone else
-        if there:
-            os.kill(int(process.name), signal.SIGTERM)
-
-
-def _environment() -> dict[str, str]:
-    keep = {name: value for name, value in os.environ.items() if name != "RUMP_SERVER"}
-    return keep | {"PATH": f"{BIN}:{keep['PATH']}"}
+    with stopping(tmp_path):
+        yield tmp_path
 
 
 @pytest.mark.oracle("makefs")
 def test_the_examples_of_the_readme_run(directory: Path) -> None:
-    script = ["set -eux"]
-    for language, text in BLOCK.findall((PROJECT / "README.md").read_text()):
-        if language == "sh":
-            script.append(text)
-        elif language == "python":
-            script.append(f"python - <<'END'\n{text}END")
-    done = subprocess.run(
-        ["sh", "-c", "\n".join(script)],
-        cwd=directory,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run(directory, (PROJECT / "README.md").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nhostname=puffy\n" in done.stdout  # rumpfs cat
     assert "b'hostname=puffy\\n'" in done.stdout  # Python
@@ -69,7 +42,7 @@ def test_the_demo_ends_well_and_in_time(directory: Path) -> None:
     start = time.monotonic()
     done = subprocess.run(
         [str(PROJECT / "docs" / "demo.sh")],
-        env=_environment() | {"TMPDIR": str(directory)},
+        env=environment() | {"TMPDIR": str(directory)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

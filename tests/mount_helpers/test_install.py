@@ -115,10 +115,14 @@ def test_the_helper_works_in_the_sources() -> None:
 
 
 @pytest.mark.oracle("man")
-@pytest.mark.parametrize("page", ["1 rumpfs", "1 rumpfs-ls", "8 rumpfs-mount", "1 rump_allserver", "3 rumpfs"])
+@pytest.mark.parametrize(
+    "page", ["1 rumpfs", "1 rumpfs-ls", "8 rumpfs-mount", "1 rump_allserver", "3 rumpfs"]
+)
 def test_man_finds_what_is_installed(installed: Path, page: str) -> None:
     where = installed / "usr/local/share/man"
-    done = subprocess.run(["man", "-M", where, "-w", *page.split()], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["man", "-M", where, "-w", *page.split()], capture_output=True, text=True, check=True
+    )
     assert Path(done.stdout.strip()).is_relative_to(where)
 
 

@@ -6,19 +6,20 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, ScrollableContainer, VerticalScroll
 from textual.widgets import Footer, Header, Static, TabbedContent, TabPane, Tree
 from textual.widgets.tree import TreeNode
+from textual.worker import Worker
 
-from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.cli.explore import panes
 from rumpfs.cli.explore.extract import extract
 from rumpfs.cli.explore.screens import Ask, Choose
 from rumpfs.cli.explore.volumes import Choice, Volumes
+from rumpfs.cli.images.opening import reported
 from rumpfs.cli.images.studying import number
 from rumpfs.cli.tool import Failure
 from rumpfs.inspect import explain
@@ -34,8 +35,6 @@ from rumpfs.ondisk.ufs.fs import ROOTINO
 _ENTRIES: Final = 5000
 #: What a search finds at most.
 _FOUND: Final = 500
-
-_T = TypeVar("_T")
 
 
 class Explorer(App[None]):
@@ -210,20 +209,26 @@ class Explorer(App[None]):
         """Bring the pane that is shown up to date."""
         if self.raw is None:
             return
-        show: dict[str, Callable[[Raw], Coroutine[Any, Any, None]]] = {
+        show: dict[str, Callable[[Raw], Coroutine[None, None, None]]] = {
             "preview": self._show_preview, "details": self._show_details,
             "hex": self._show_block, "map": self._show_map,
         }  # fmt: skip
-        self.run_worker(
-            partial(self._careful, show[self._panes.active], self.raw), exclusive=True, group="pane"
-        )
+        self._start("pane", self._careful, show[self._panes.active], self.raw)
 
-    async def _careful(self, show: Callable[[Raw], Coroutine[Any, Any, None]], raw: Raw) -> None:
+    def _start(
+        self, group: str, work: Callable[..., Coroutine[None, None, None]], *args: object
+    ) -> Worker[None]:
+        """Let something be done while the user goes on; it ends what was begun before in its group."""
+        call: Callable[[], Coroutine[None, None, None]] = partial(work, *args)
+        return self.run_worker(call, exclusive=True, group=group)
+
+    async def _careful(self, show: Callable[[Raw], Coroutine[None, None, None]], raw: Raw) -> None:
         """Bring a pane up to date; what is damaged is told."""
         try:
-            await show(raw)
-        except (DiskError, VfsError, OSError) as error:
-            self.notify(str(error), severity="error", markup=False)
+            with reported(self._choice.address, self._choice.address):
+                await show(raw)
+        except Failure as failure:
+            self.notify(failure.text, severity="error", markup=False)
 
     def _put(self, widget: str, what: Any) -> None:
         self.query_one(f"#{widget}", Static).update(what)
@@ -286,7 +291,7 @@ class Explorer(App[None]):
     def action_owner(self) -> None:
         """Select the owner of the block that is shown."""
         if self.raw is not None:
-            self.run_worker(partial(self._go_to_owner, self.raw), exclusive=True, group="go")
+            self._start("go", self._go_to_owner, self.raw)
 
     async def _go_to_owner(self, raw: Raw) -> None:
         found = (await self._with_owners(raw)).at(self.frag)
@@ -311,17 +316,19 @@ class Explorer(App[None]):
 
     def _go(self, text: str | None) -> None:
         if text and self.raw is not None:
-            self.run_worker(partial(self._go_to, self.raw, text), exclusive=True, group="go")
+            self._start("go", self._go_to, self.raw, text)
 
     async def _go_to(self, raw: Raw, text: str) -> None:
         try:
             if text.startswith("/"):
-                await self._go_to_inode(raw, lookup(raw, os.fsencode(text)))
+                with reported(text, text):
+                    ino = lookup(raw, os.fsencode(text))
+                await self._go_to_inode(raw, ino)
                 return
             what, _, value = text.partition(" ")
             place = number(value.strip(), what)
-        except (VfsError, Failure) as error:
-            self.notify(getattr(error, "text", "") or str(error), severity="warning", markup=False)
+        except Failure as failure:
+            self.notify(failure.text, severity="warning", markup=False)
             return
         fs = raw.fs
         if what == "inode" and kind_of(raw, place):
@@ -342,7 +349,7 @@ class Explorer(App[None]):
 
     def _search(self, text: str | None) -> None:
         if text and self.raw is not None:
-            self.run_worker(partial(self._find, self.raw, text), exclusive=True, group="go")
+            self._start("go", self._find, self.raw, text)
 
     async def _find(self, raw: Raw, text: str) -> None:
         names = await self._with_names(raw)
@@ -367,7 +374,7 @@ class Explorer(App[None]):
 
     def _extract(self, target: str | None) -> None:
         if target:
-            self.run_worker(partial(self._copy, self.path, target), group="copy")
+            self._start("copy", self._copy, self.path, target)
 
     async def _copy(self, path: bytes, target: str) -> None:
         said = await asyncio.to_thread(extract, self._choice.address, path, target)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from typing import Final
 
-from rumpfs.cli.tool import Failure, Parser, Tool
+from rumpfs.cli.tool import Parser, Tool
 
 EXAMPLES: Final = """\
   rumpfs explore disk.img                look around; of several partitions one is chosen
@@ -30,15 +29,6 @@ def arguments(parser: Parser) -> None:
 
 def run(tool: Tool, args: Namespace) -> None:
     """Look around in an image."""
-    try:
-        from rumpfs.cli.explore.app import Explorer
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
-            raise
-        raise Failure("this needs textual, which is not there: pip install 'rumpfs[tui]'") from error
-    from rumpfs.cli.explore.volumes import Volumes
+    from rumpfs.cli.images.explore import run as run_explore
 
-    with Volumes(args.image, args.sblock) as volumes:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise Failure("standard input and output must be a terminal; rumpfs tree and rumpfs ls need none")
-        Explorer(volumes).run()
+    run_explore(args)

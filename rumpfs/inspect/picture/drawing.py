@@ -118,7 +118,8 @@ def draw(what: Allocation, frame: Frame, words: Words, legend: bool = True) -> D
     scene = Scene(frame.width, 0, words.title, PAPER)
     y = _head(scene, words)
     places = _bands(scene, what, frame, y)
-    y = max(top + _height(frame) for _, top in places) + 26
+    lines = [-(-band.cells // frame.grid.width) for band in frame.grid.bands]
+    y = max(top + count * frame.size for count, (_, top) in zip(lines, places, strict=True)) + 26
     if legend:
         y = _legend(scene, what, words, y)
     scene.height = y + _MARGIN // 2
