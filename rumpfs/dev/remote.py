@@ -213,7 +213,8 @@ def open_url(url: str) -> HostFile:
     except ImportError as error:
         raise VfsError(errno.EOPNOTSUPP, f"{url}: {error}; pip install rumpfs[remote] has http") from error
     except ValueError as error:
-        raise VfsError(errno.EINVAL, f"{url}: {error}") from error
+        why = f"{url}: {error} (rump servers are at unix://socket or tcp://address:port)"
+        raise VfsError(errno.EINVAL, why) from error
     return open_on(fs, path, url)
 
 

@@ -218,7 +218,7 @@ class _Survey:
         self._marked = [Contiguity() for _ in marks]
         #: groups of a band, and cells of one, to find the cell of a frag
         self._span = grid.bands[0].groups * raw.fs.fs_fpg
-        self._cells = grid.bands[0].cells
+        self._cells = grid.whole
 
     def run(self) -> Allocation:
         for cgx in range(self._raw.groups):

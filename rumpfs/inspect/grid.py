@@ -42,6 +42,7 @@ class Grid(NamedTuple):
         width: cells in a line of a band.
         lines: lines of a whole band.
         columns: bands that stand beside each other.
+        whole: cells of a whole band.
     """
 
     bands: tuple[Band, ...]
@@ -49,6 +50,7 @@ class Grid(NamedTuple):
     width: int
     lines: int
     columns: int
+    whole: int
 
     @property
     def cells(self) -> int:
@@ -63,7 +65,7 @@ class Grid(NamedTuple):
 
     def number_of(self, cell: int) -> int:
         """Return the number of the band with a cell."""
-        return cell // self.bands[0].cells
+        return cell // self.whole
 
     def span(self, cell: int) -> tuple[int, int]:
         """Return first frag and length of a cell."""
@@ -99,7 +101,7 @@ def plan(fs: Superblock, frags: int, log: tuple[int, int], width: int, height: i
     ]
     if log[1]:
         bands += _log_bands(log, len(bands), cells, cell)
-    return Grid(tuple(bands), cell, line, -(-cells // line), min(columns, len(bands)))
+    return Grid(tuple(bands), cell, line, -(-cells // line), min(columns, len(bands)), cells)
 
 
 def _bands(bands: int, width: int, height: int, label: int) -> tuple[int, int, int]:

@@ -203,6 +203,7 @@ PLACES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_places_that_there_are_not(image: Path) -> None:
     async def act(hand: Hand) -> None:
         for place, said in PLACES.items():
@@ -213,6 +214,7 @@ def test_places_that_there_are_not(image: Path) -> None:
     explore(image, act)
 
 
+@pytest.mark.slow
 def test_a_file_is_copied_to_the_host(image: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy"
 
@@ -255,6 +257,7 @@ def test_one_of_several_partitions_is_chosen(image: Path, tmp_path: Path) -> Non
     explore(path, act)
 
 
+@pytest.mark.slow
 def test_a_damaged_volume_is_shown_as_far_as_it_goes(image: Path, tmp_path: Path) -> None:
     data = bytearray(image.read_bytes())
     with Volumes(str(image)) as volumes:

@@ -141,7 +141,7 @@ def test_an_error_of_the_server_is_eio(web: Web, content: bytes) -> None:
     ("url", "number", "word"),
     [
         ("{}/missing.img", errno.ENOENT, "missing.img"),
-        ("nosuch://host/disk.img", errno.EINVAL, "nosuch"),
+        ("nosuch://host/disk.img", errno.EINVAL, "unix://socket or tcp://address:port"),
         ("http://127.0.0.1:1/disk.img", errno.ENOENT, "127.0.0.1"),
     ],
 )
