@@ -9,8 +9,8 @@
 `unix://sock`               a server as a whole
 ==========================  =================================================================
 
-The url of a server, and the image, end at the last ``:/``; behind the scheme of a url. `base.address` says what PART and
-OFFSET are.
+The url of a server, and the image, end at the last ``:/``; behind the scheme of a url. `base.address` says
+what PART and OFFSET are.
 """
 
 from __future__ import annotations

@@ -45,17 +45,17 @@ def cycle(path: Path, image: bytes) -> None:
 
 #: what is no file system: how it is made, and verbs for which it is as good as any other file
 NO_IMAGES: dict[str, tuple[Make, set[str]]] = {
-    "passwd": (lambda path, _: path.write_bytes(Path("/etc/passwd").read_bytes()), {"hexdump"}),
+    "passwd": (lambda path, _: path.write_bytes(Path("/etc/passwd").read_bytes()), {"hexdump", "survey"}),
     "empty": (lambda path, _: path.touch(), {"makefs"}),
     "directory": (lambda path, _: path.mkdir(), {"makefs"}),
     "nothing": (lambda path, _: None, set()),
     "noise": (
         lambda path, _: path.write_bytes(hashlib.shake_128(b"noise").digest(200_000)),
-        {"hexdump", "newfs"},
+        {"hexdump", "newfs", "survey"},
     ),
     "beginning": (
         lambda path, image: path.write_bytes(image[: 65536 + 1376]),
-        {"hexdump", "newfs", "carve"},
+        {"hexdump", "newfs", "carve", "survey"},
     ),
 }
 #: a file system, but broken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from argparse import ArgumentParser
 from pathlib import Path
@@ -18,6 +19,7 @@ from rumpfs.cli.rumpfs import JSON, VERBS, verb_parser
 from rumpfs.client import Client
 from rumpfs.inspect.image import Image
 from rumpfs.inspect.image import Path as ImagePath
+from tests.cli.inside import Inside
 from tests.conftest import PROJECT
 
 SOURCES = PROJECT / "docs" / "man"
@@ -217,6 +219,21 @@ def test_all_that_programs_can_call_is_there(kind: type, shown: dict[str, str]) 
             callable(getattr(kind, name)) or isinstance(vars(kind)[name], property)
         ):
             assert re.search(rf" {name}(\(| )", page)
+
+
+@pytest.mark.oracle("fsspec.spec")
+def test_the_examples_for_images_in_python_run(tmp_path: Path) -> None:
+    (tmp_path / "tree" / "etc").mkdir(parents=True)
+    (tmp_path / "tree" / "etc" / "rc.conf").write_text("hostname=puffy\n")
+    Inside(tmp_path).ok("makefs", "--disklabel", "disk.img", "tree")
+    text = (SOURCES / "rumpfs.3").read_text()
+    blocks = re.findall(r"^\.Bd.*\n((?:[^.].*\n|\n)+)", text, re.MULTILINE)
+    program = "".join(block for block in blocks if "disk.img" in block)
+    assert program.count("disk.img") == 3
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "hostname=puffy\n\n15 /etc/rc.conf\nhostname=puffy\n\n"
 
 
 @pytest.mark.parametrize("name", ["rump_server.1", "rump_ffs.8", "mount.rumpfs.8"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from rumpfs import open_image
-from tests.cli.verbs import Shell
+from tests.cli.verbs import BIN, Shell
 from tests.images_util import freebsd_image, freebsd_images, makefs, manifest, netbsd_image, standard_tree
 
 
@@ -67,6 +68,26 @@ def test_holes_of_an_image_are_holes_of_the_host(alone: Shell, tmp_path: Path) -
         assert file.read(10) == b"start\0\0\0\0\0"
         file.seek((1 << 30) - 2)
         assert file.read(10) == b"\0\0middle\0\0"
+
+
+@pytest.mark.parametrize("redirect", ["> out", ">> out", "| cat > out"])
+def test_cat_sends_bytes_and_holes_wherever_they_go(alone: Shell, tmp_path: Path, redirect: str) -> None:
+    data = random.Random(3).randbytes(300_001)
+    with (tmp_path / "file").open("wb") as file:
+        for start in (0, 1 << 20, (3 << 20) + 5):
+            file.seek(start)
+            file.write(data)
+    expected = (tmp_path / "file").read_bytes()
+    alone.ok("newfs", "-s", "16m", "new.img")
+    alone.ok("cp", "file", "new.img:/")
+    (tmp_path / "out").write_bytes(b"before ")
+    done = subprocess.run(
+        ["sh", "-c", f"{BIN}/rumpfs cat new.img:/file new.img:/file {redirect}"],
+        cwd=tmp_path, env=alone.environ, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    before = b"before " if ">>" in redirect else b""
+    assert (tmp_path / "out").read_bytes() == before + expected * 2
 
 
 def test_sparse_files_that_a_kernel_wrote(alone: Shell, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +64,19 @@ def test_it_is_not_written_to(path):
     assert (window.size, window.offset, window.name) == (SIZE, OFFSET, str(path))
     window.close()
     assert path.read_bytes() == CONTENT
+
+
+@given(nbytes=st.integers(1, 2500), offset=st.integers(-1, SIZE))
+def test_located_bytes_are_those_of_the_host_file(path, nbytes, offset):
+    window = overlay(path)
+    try:
+        found = window.located(offset, nbytes)
+        if found is not None:
+            fd, at = found
+            assert os.pread(fd, nbytes, at) == WANT[offset : offset + nbytes]
+            assert len(WANT[offset : offset + nbytes]) == nbytes
+        else:
+            outside = offset < 0 or offset + nbytes > SIZE
+            assert outside or any(a < offset + nbytes and offset < a + n for a, n, _ in EXTENTS)
+    finally:
+        window.close()

@@ -19,12 +19,18 @@ from hypothesis import strategies as st
 from rumpfs.dev.image import open_image
 from rumpfs.dev.window import Window
 from rumpfs.inspect import explain
+from rumpfs.inspect.allocation import allocation
+from rumpfs.inspect.browse import children, head
 from rumpfs.inspect.carve import carve
 from rumpfs.inspect.disk import tables
 from rumpfs.inspect.hexdump import explained
 from rumpfs.inspect.log import Log, Reader
+from rumpfs.inspect.marks import inodes_of
 from rumpfs.inspect.names import Names
 from rumpfs.inspect.owners import Owners
+from rumpfs.inspect.picture.drawing import Words, draw, frame
+from rumpfs.inspect.picture.html import html
+from rumpfs.inspect.picture.png import png
 from rumpfs.inspect.raw import Raw
 from rumpfs.inspect.summary import summary
 from rumpfs.inspect.undelete import Search, can_restore, content, target
@@ -32,6 +38,7 @@ from rumpfs.inspect.volume import Volume, extents
 from rumpfs.inspect.walk import walk
 from rumpfs.ondisk.ufs.dinode import IFLNK, IFMT
 from rumpfs.ondisk.ufs.extattr import parse_extattrs
+from rumpfs.ondisk.ufs.fs import ROOTINO
 from tests.fuzz.images import EXPECTED, areas, change, cut, outcomes
 from tests.images_util import netbsd_image, netbsd_images
 
@@ -107,6 +114,20 @@ def _undelete(raw: Raw) -> None:
                     assert part.length >= 0
 
 
+def _map(raw: Raw) -> None:
+    shape = frame(raw, 400)
+    what = allocation(raw, shape.grid, [inodes_of(raw, b"/")])
+    drawing = draw(what, shape, Words("", "", (), ("/",), "", "", {}))
+    assert png(drawing.scene)
+    assert html(raw, what, drawing)
+
+
+def _browse(raw: Raw) -> None:
+    for child in children(raw, ROOTINO)[:100]:
+        head(raw, child.ino, 1 << 16)
+        children(raw, child.ino)
+
+
 STUDIES: dict[str, Callable[[Path], Any]] = {
     "volume": _volume,
     "tables": _plain(lambda window: tables(window.pread, window.size, "image")),
@@ -117,6 +138,8 @@ STUDIES: dict[str, Callable[[Path], Any]] = {
     "explain": _raw(_explain),
     "hexdump": _raw(lambda raw: list(explained(raw, raw.fs.cgtod(0) * raw.fs.fs_fsize, 64 << 10))),
     "log": _raw(_log),
+    "map": _raw(_map),
+    "browse": _raw(_browse),
     "undelete": _raw(_undelete),
 }
 

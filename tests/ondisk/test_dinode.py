@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rumpfs.ondisk.layout import ORDERS
-from rumpfs.ondisk.ufs.dinode import Dinode, DinodeCodec, dinode_codec
+from rumpfs.ondisk.ufs.dinode import STAT, Dinode, DinodeCodec, dinode_codec
 from rumpfs.ondisk.ufs.superblock import find_superblock
 from tests.images_util import makefs, manifest, netbsd_image, netbsd_images
 
@@ -101,6 +101,18 @@ def test_any_inode_is_written_as_it_was_read(order, ufs2, data):
     raw = data.draw(st.binary(min_size=codec.size * 2, max_size=codec.size * 2))
     assert [codec.decode(raw), codec.decode(raw, codec.size)] == list(codec.decode_many(raw))
     assert codec.encode(codec.decode(raw), raw[: codec.size]) == raw[: codec.size]
+
+
+@pytest.mark.parametrize(("ufs2", "old_owner"), [(False, True), (False, False), (True, False)])
+@pytest.mark.parametrize("order", ORDERS)
+@given(data=st.data())
+def test_what_stat_tells_is_in_the_inode(order, ufs2, old_owner, data):
+    codec = DinodeCodec(order, ufs2, old_owner)
+    raw = data.draw(st.binary(min_size=3 * codec.size, max_size=3 * codec.size))
+    for index in range(3):
+        dinode = codec.decode(raw, index * codec.size)
+        assert codec.stat(raw, index * codec.size) == tuple(getattr(dinode, name) for name in STAT)
+        assert codec.modes(raw)[index] == dinode.di_mode
 
 
 @pytest.mark.parametrize(("ufs2", "room"), [(False, 60), (True, 120)])

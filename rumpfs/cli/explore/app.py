@@ -15,6 +15,8 @@ from textual.widgets import Footer, Header, Static, TabbedContent, TabPane, Tree
 from textual.widgets.tree import TreeNode
 from textual.worker import Worker
 
+from rumpfs.abi import errno
+from rumpfs.base.errors import VfsError
 from rumpfs.cli.explore import panes
 from rumpfs.cli.explore.extract import extract
 from rumpfs.cli.explore.screens import Ask, Choose
@@ -321,12 +323,13 @@ class Explorer(App[None]):
     async def _go_to(self, raw: Raw, text: str) -> None:
         try:
             if text.startswith("/"):
-                with reported(text, text):
-                    ino = lookup(raw, os.fsencode(text))
-                await self._go_to_inode(raw, ino)
+                await self._go_to_inode(raw, lookup(raw, os.fsencode(text)))
                 return
             what, _, value = text.partition(" ")
             place = number(value.strip(), what)
+        except VfsError as error:
+            self.notify(f"{text}: {errno.strerror(error.errno)}", severity="warning", markup=False)
+            return
         except Failure as failure:
             self.notify(failure.text, severity="warning", markup=False)
             return

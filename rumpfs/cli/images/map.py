@@ -7,9 +7,10 @@ import sys
 from argparse import Namespace
 from typing import Final
 
+from rumpfs.abi import errno
+from rumpfs.base.errors import VfsError
 from rumpfs.cli.images.mapterm import LABEL, Ink, ink, render
 from rumpfs.cli.images.mapwords import figures, words
-from rumpfs.cli.images.opening import reported
 from rumpfs.cli.images.studying import studied
 from rumpfs.cli.tool import USAGE, Failure, Tool, json_name, json_text
 from rumpfs.cli.verbs.map import FORMATS
@@ -54,9 +55,10 @@ def _format(args: Namespace) -> str:
 
 
 def _inodes(raw: Raw, image: str, path: str) -> set[int]:
-    name = os.fsencode(path)
-    with reported(f"{image}:{path}", path):
-        return inodes_of(raw, name)
+    try:
+        return inodes_of(raw, os.fsencode(path))
+    except VfsError as error:
+        raise Failure(f"{image}:{path}: {errno.strerror(error.errno)}") from error
 
 
 # --- pictures ---------------------------------------------------------------------------------------------
