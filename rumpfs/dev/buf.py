@@ -289,6 +289,10 @@ class BufCache:
         if bp is not None:
             self._clean(bp)
 
+    def stop(self, refused: Callable[..., NoReturn]) -> None:
+        """Write nothing any more; `refused` is called in place of it."""
+        self._pwrite = self._fsync = refused
+
     def close(self, gone: Callable[..., NoReturn]) -> None:
         """Forget everything; `gone` is called by whoever still wants a block."""
         self._pread = self._pwrite = self._fsync = gone

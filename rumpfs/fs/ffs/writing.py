@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from rumpfs.abi import errno
 from rumpfs.abi.mount import (
@@ -311,14 +311,21 @@ class Writing(Mount):
             self.um_failed = True
             self.um_atime = False
             self.mnt_flag |= MNT_RDONLY
+            # Not even what undoes the operation: what is on the disk now can be repaired.
+            self.um_bufs.stop(self._refuse)
             logger.error("%s: %s; it is read-only now; run fsck_ffs on it", self.um_fs.where, error)
         return VfsError(errno.EIO, str(error))
 
     def _unwritten(self) -> VfsError:
         return VfsError(errno.EIO, f"{self.um_fs.where} could not be written")
 
+    def _refuse(self, *_: object) -> NoReturn:
+        raise self._unwritten()
+
     def pwrite(self, data: Buffer, address: int) -> None:
         """Write content of files at a byte of the device. Errors: EIO."""
+        if self.um_failed:
+            raise self._unwritten()
         try:
             self.um_window.pwrite(data, address)
         except VfsError as error:
