@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 _TITLE: Final = re.compile(r"([A-Za-z][a-z]*(?: [a-z]+)?):(?: +(.*))?")
-#: sections that a paragraph at the margin ends: it is about the command again
-_CLOSED: Final = ("examples", "options", "positional arguments", "Exit status")
 _STATUS: Final = re.compile(r"(?<=\S)\s+(?=Exit status: )")
 
 
@@ -58,8 +56,8 @@ def parse_help(text: str) -> HelpText:
         if head is not None:
             title = head[1]
             lines[:1] = [head[2]] if head[2] else []
-        elif title in _CLOSED and not lines[0].startswith(" "):
-            title = ""
+        elif not lines[0].startswith(" "):
+            title = ""  # it is about the command again
         found.sections.setdefault(title, []).extend(_blocks(lines, title == "examples"))
     return found
 

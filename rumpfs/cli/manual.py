@@ -28,6 +28,8 @@ from rumpfs.inspect.image import Image
 from rumpfs.inspect.image import Path as ImagePath
 
 _PLACEHOLDER: Final = re.compile(r"@([A-Za-z ]+)@")
+#: sections of help that all pages have a place for
+_COMMON: Final = ("", "positional arguments", "options", "examples", "Exit status")
 #: what help says about another verb
 _VERB: Final = re.compile(r"\brumpfs ([a-z0-9]+)\b")
 _VERB_SOURCE: Final = "verb.1"
@@ -107,6 +109,7 @@ def _parts(found: HelpText, text: str, verb: str) -> dict[str, Callable[[], Iter
     return {
         "usage": lambda: mdoc.usage(words),
         "description": lambda: mdoc.blocks(found.sections.get("", [])),
+        "sections": lambda: _sections(found),
         "operands": lambda: mdoc.items(found.items("positional arguments"), "Ar"),
         "options": lambda: mdoc.items(found.items("options")),
         "drivespec": lambda: mdoc.blocks(found.sections["drivespec"]),
@@ -122,6 +125,14 @@ def _parts(found: HelpText, text: str, verb: str) -> dict[str, Callable[[], Iter
         "api Path": lambda: _api(ImagePath),
         "api Client": lambda: _api(Client),
     }
+
+
+def _sections(found: HelpText) -> Iterator[str]:
+    """Yield what only one command has a section for."""
+    for title, blocks in found.sections.items():
+        if title not in _COMMON:
+            yield f".Ss {title.capitalize()}"
+            yield from mdoc.blocks(blocks)
 
 
 def _verbs() -> Iterator[str]:

@@ -192,6 +192,16 @@ def test_what_an_option_does_is_said_in_the_same_words(name: str, shown: dict[st
 
 @pytest.mark.oracle("mandoc")
 @pytest.mark.parametrize("verb", VERBS)
+def test_no_word_of_help_is_lost(verb: str, shown: dict[str, str]) -> None:
+    text = verb_parser(verb).format_help().partition("\n\n")[2]
+    titles = {"positional", "arguments:", "options:", "examples:", "Exit", "status:"}
+    said = {word.lower() for word in text.split() if word not in titles and word != "..."}
+    page = plain(shown[f"rumpfs-{verb}.1"]).lower()
+    assert {word for word in said if word.rstrip(":") not in page} == set()
+
+
+@pytest.mark.oracle("mandoc")
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_examples_are_those_of_the_verb(verb: str, shown: dict[str, str]) -> None:
     text = plain(section(shown[f"rumpfs-{verb}.1"], "EXAMPLES"))
     examples = parse_help(verb_parser(verb).format_help()).items("examples")

@@ -209,7 +209,11 @@ def test_an_open_file_keeps_its_mount(both: tuple[Client, Path]) -> None:
 
 
 def test_both_sides_at_once(both: tuple[Client, Path]) -> None:
-    """Each side appends to files of its own and reads the other's while that grows."""
+    """Each side appends to files of its own and reads the other's while that grows.
+
+    What fstat(2) says may be ahead of what is read: the host does not keep an answer when it is told of a change
+    before that comes (fs/fuse/inode.c: fuse_change_attributes), and reads no further than it knows the file.
+    """
     client, mnt = both
     rounds = 150
     write(client, "/t/socket", b"")
@@ -222,13 +226,15 @@ def test_both_sides_at_once(both: tuple[Client, Path]) -> None:
                 open(mnt / "mount", "ab", buffering=0) as own,
                 open(mnt / "socket", "rb", buffering=0) as other,
             ):
-                last = 0
+                last = read = 0
                 for _ in range(rounds):
                     own.write(b"m" * 1000)
                     size = os.fstat(other.fileno()).st_size
                     assert size >= last
-                    assert os.pread(other.fileno(), size, 0) == b"s" * size
-                    last = size
+                    data = os.pread(other.fileno(), size, 0)
+                    assert len(data) >= read
+                    assert data == b"s" * len(data)
+                    last, read = size, len(data)
                 seen.append("mount")
         except AssertionError as error:
             seen.append(str(error))
