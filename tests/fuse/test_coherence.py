@@ -211,8 +211,8 @@ def test_an_open_file_keeps_its_mount(both: tuple[Client, Path]) -> None:
 def test_both_sides_at_once(both: tuple[Client, Path]) -> None:
     """Each side appends to files of its own and reads the other's while that grows.
 
-    What fstat(2) says may be ahead of what is read: the host does not keep an answer when it is told of a change
-    before that comes (fs/fuse/inode.c: fuse_change_attributes), and reads no further than it knows the file.
+    What fstat(2) says may be ahead of what is read: the host drops an answer if it is told of a change before
+    that comes (fs/fuse/inode.c: fuse_change_attributes), and reads no further than it knows the file.
     """
     client, mnt = both
     rounds = 150
