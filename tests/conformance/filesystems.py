@@ -150,8 +150,10 @@ class Ffs(Kind):
         self._version = version
         self._order = order
         self.logged = logged
-        if logged:
-            self.slow = ("socket",) if (version, order) in _FAST else ("incore", "socket")
+        if (version, order) not in _FAST:
+            self.slow = ("incore", "socket") if logged else ("socket",)
+        elif logged:
+            self.slow = ("socket",)
 
     def newfs(self, system: System, size: int, files: Mapping[str, bytes]) -> None:
         image = _image(self._version, self._order, size, tuple(files.items()))
@@ -189,7 +191,7 @@ class Ffs(Kind):
         assert complaints(system.disk(self.name)) == []
 
 
-#: the forms of which cases with a log and without a socket are no slow tests
+#: the forms of which fewer cases are slow tests: with a log those over a socket, without one none
 _FAST = ((1, "be"), (2, "le"))
 
 #: bytes for each inode: as many as newfs gives a small file system (sbin/newfs/newfs.c: 4 * fsize)
