@@ -302,3 +302,18 @@ def test_openbsds_long_form_is_kept(disk: Shell) -> None:
         *struct.unpack_from("<BBH", data, 160),
     )
     assert dkcksum(after) == 0
+
+
+def test_a_disk_and_its_file_system_grow(disk: Shell) -> None:
+    disk.ok("label", "-w", "--set", "a=2048", "disk.img")
+    disk.ok("newfs", "-O", "2", "disk.img:a")
+    with (disk.cwd / "disk.img").open("r+b") as stream:
+        stream.truncate(96 * MIB)
+    assert "the disk has 131072" in disk.fails("label", "--set", "a=,+32m", "disk.img")
+    disk.ok("label", "--grow", "--set", "a=,+32m", "disk.img")
+    partitions = _partitions(disk)
+    assert partitions["a"][:2] == (2048, 96 * MIB // 512 - 2048)
+    assert partitions["d"][:2] == (0, 96 * MIB // 512)
+    disk.ok("growfs", "-y", "disk.img:a")
+    assert disk.run("fsck", "-nf", "disk.img:a").status == 0
+    assert disk.ok("label", "--json", "disk.img").json["sectors"] == 96 * MIB // 512

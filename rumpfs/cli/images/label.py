@@ -53,7 +53,9 @@ _EDITOR: Final = "vi"
 
 def run(tool: Tool, args: Namespace) -> None:
     """Do what the command line says."""
-    changing = args.how or args.proto or args.set or args.delete or args.disk or args.name or args.count
+    changing = (
+        args.how or args.proto or args.set or args.delete or args.disk or args.name or args.count or args.grow
+    )
     readonly = not changing or args.show
     with opened(args.image, readonly=readonly) as window:
         if args.how == "delete":
@@ -155,6 +157,8 @@ def _changed(tool: Tool, args: Namespace, window: Window, found: FoundLabel) -> 
         elif args.how == "edit":
             label = _edited(args, label)
     label = _named(args, label)
+    if args.grow:
+        label = _grown(label, window.size)
     for letter in args.delete:
         label = _with(label, _index(letter), Partition(0, 0))
     sets = args.set or (["a=0"] if args.how == "new" and not found.base else [])
@@ -225,6 +229,23 @@ def _named(args: Namespace, label: Disklabel) -> Disklabel:
                 raise Failure(f"{option} {text}: up to 16 bytes", USAGE)
             label = replace(label, record=label.record._replace(**{field: data}))
     return label
+
+
+def _grown(label: Disklabel, size: int) -> Disklabel:
+    """Return a label for a disk that has become larger; what was the whole disk, is that again.
+
+    Args:
+        size: bytes of the disk.
+    """
+    old, total = label.d_secperunit, size // label.d_secsize
+    if total <= old:
+        return label
+    rows = tuple(
+        row._replace(p_size=total) if (row.p_offset, row.p_size) == (0, old) else row
+        for row in label.partitions
+    )
+    record = label.record._replace(d_secperunit=total & 0xFFFFFFFF)
+    return replace(label, record=record, d_secperunit=total, partitions=rows)
 
 
 def _index(letter: str) -> int:

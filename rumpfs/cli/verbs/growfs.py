@@ -10,7 +10,7 @@ from rumpfs.cli.tool import Parser, Tool
 EXAMPLES: Final = """\
   rumpfs growfs disk.img                 let the file system fill its image
   rumpfs growfs -y -s 2g disk.img        make the image larger, too, and do not ask
-  rumpfs label --set a=,+512m disk.img; rumpfs growfs disk.img:a
+  rumpfs label --grow --set a=,+512m disk.img; rumpfs growfs disk.img:a
                                          a partition, and then the file system in it
   rumpfs growfs -N -s 100g disk.img      show what would be
 

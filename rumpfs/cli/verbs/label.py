@@ -13,6 +13,8 @@ EXAMPLES: Final = """\
   rumpfs label -w --set a=64,100m --set b=,32m,swap -M sparc disk.img
                                          two partitions, where a SPARC looks for them
   rumpfs label --set a=,+64m disk.img    make a larger; --set e=204800 adds e up to the end of the disk
+  truncate -s +64m disk.img; rumpfs label --grow --set a=,+64m disk.img
+                                         when the image has been made larger
   rumpfs label --delete e -n 8 disk.img  no e any more, and a table of 8
   rumpfs label disk.img >proto; rumpfs label -R proto other.img
                                          the same label for another disk
@@ -60,6 +62,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--set", dest="set", metavar="PARTITION", action="append", default=[], help=text)
     text = "remove a partition; may be repeated"
     parser.add_argument("--delete", metavar="LETTER", action="append", default=[], help=text)
+    parser.flag("--grow", "grow", "the disk has become as large as the image is now")
     parser.add_argument("--disk", metavar="TEXT", help="name of the type of disk, up to 16 bytes")
     parser.add_argument("--name", metavar="TEXT", help="name of the disk, up to 16 bytes")
     text = "partitions in the table: 8, 16, up to 22"
