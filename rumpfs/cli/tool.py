@@ -13,6 +13,7 @@ from rumpfs import __version__
 from rumpfs.abi import errno
 from rumpfs.base.address import AddressError, is_url, parse_image
 from rumpfs.base.copy import Buffer
+from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.cli import address
 from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress
 from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
@@ -105,6 +106,17 @@ class Parser(argparse.ArgumentParser):
         stop = words.index("--") if "--" in words else len(words)
         words[:stop] = [f"{word}=" if word in self._attached else word for word in words[:stop]]
         return super().parse_known_args(words, namespace)
+
+    def number(self, name: str, dest: str, least: int, largest: int, text: str, metavar: str = "N") -> None:
+        """Add an option whose value is a number, perhaps with a suffix, from `least` to `largest`."""
+
+        def parse(value: str) -> int:
+            try:
+                return parse_size(value, name, least, largest)
+            except SizeError as error:
+                raise argparse.ArgumentTypeError(str(error)) from error
+
+        self.add_argument(name, dest=dest, metavar=metavar, type=parse, help=text)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit."""

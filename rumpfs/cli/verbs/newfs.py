@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable
+from argparse import Namespace
 from typing import Final
 
-from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.cli.tool import Parser, Tool
 
 EXAMPLES: Final = """\
@@ -50,7 +48,7 @@ def arguments(parser: Parser) -> None:
     text = "size; in sectors without a suffix. Default: that of the image"
     parser.add_argument("-s", dest="size", metavar="SIZE", help=text)
     for option, name, least, largest, text in NUMBERS:
-        parser.add_argument(option, dest=name, metavar="N", type=_number(option, least, largest), help=text)
+        parser.number(option, name, least, largest, text)
     text = "what allocation is optimized for (time)"
     parser.add_argument("-o", dest="optim", choices=("time", "space"), help=text)
     parser.add_argument("-L", dest="volname", metavar="LABEL", default="", help="volume label")
@@ -58,18 +56,6 @@ def arguments(parser: Parser) -> None:
     parser.flag("-N", "show", "show what would be made, and write nothing")
     text = "image, partition, byte at which it begins"
     parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)
-
-
-def _number(option: str, least: int, largest: int) -> Callable[[str], int]:
-    """Return what makes a number of an option's value."""
-
-    def parse(text: str) -> int:
-        try:
-            return parse_size(text, option, least, largest)
-        except SizeError as error:
-            raise ArgumentTypeError(str(error)) from error
-
-    return parse
 
 
 def run(tool: Tool, args: Namespace) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable
+from argparse import Namespace
 from typing import Final
 
-from rumpfs.base.sizes import SizeError, parse_size
 from rumpfs.cli.tool import Parser, Tool
 
 EXAMPLES: Final = """\
@@ -36,30 +34,18 @@ def arguments(parser: Parser) -> None:
     parser.flag("-N", "show", "change nothing, and show what would be")
     parser.flag("-F", "file", "is allowed for tunefs's sake: an image may always be a file")
     for option, name, least, largest, text in NUMBERS:
-        parser.add_argument(option, dest=name, metavar="N", type=_number(option, least, largest), help=text)
+        parser.number(option, name, least, largest, text)
     parser.add_argument(
         "-o", dest="optim", choices=("time", "space"), help="what allocation is optimized for"
     )
     parser.add_argument("-L", dest="volname", metavar="LABEL", help="volume label, up to 31 bytes")
     text = "bytes of the log that the next mount makes; 0: it removes the log"
-    parser.add_argument("-l", dest="log", metavar="SIZE", type=_number("-l", 0, _INT_MAX), help=text)
+    parser.number("-l", "log", 0, _INT_MAX, text, "SIZE")
     text = "user, group, nouser or nogroup: is refused, with what helps"
     parser.add_argument("-q", dest="quota", metavar="TYPE", help=text)
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")
     text = "image, partition, byte at which it begins"
     parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)
-
-
-def _number(option: str, least: int, largest: int) -> Callable[[str], int]:
-    """Return what makes a number of an option's value."""
-
-    def parse(text: str) -> int:
-        try:
-            return parse_size(text, option, least, largest)
-        except SizeError as error:
-            raise ArgumentTypeError(str(error)) from error
-
-    return parse
 
 
 def run(tool: Tool, args: Namespace) -> None:
