@@ -51,7 +51,7 @@ NAMES = [
 PATIENCE = 20.0
 MEMORY = 600 << 20
 BUDGET = 12
-LARGE = 400
+LARGE = 150
 
 
 @contextmanager
