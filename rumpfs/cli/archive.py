@@ -30,6 +30,8 @@ _BUFFER: Final = 64 << 10
 def run(tool: Tool, args: Namespace) -> None:
     """Write an archive as the command line says."""
     tops = [visit(tool, tool.remote(text, b"/"), follow=True) for text in args.address]
+    if args.file is not None:
+        tool.spare(args.file)
     with _output(args.file) as stream:
         try:
             with _archive(stream, args.compress) as archive:

@@ -277,6 +277,16 @@ class Tool:
         self._clients[where] = client
         return client
 
+    def spare(self, path: bytes | str) -> None:
+        """Check that a file of the host, which is to be written anew, is no image that is in use.
+
+        Errors:
+            Failure: it is.
+        """
+        for image in self._images:
+            if os.path.exists(path) and os.path.exists(image.path) and os.path.samefile(path, image.path):
+                raise Failure(f"{os.fsdecode(path)}: this is the image itself; it is not written over")
+
     def close(self) -> None:
         """Close all connections and images."""
         for files in [*self._clients.values(), *self._images.values()]:

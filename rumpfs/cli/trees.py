@@ -282,6 +282,8 @@ class Copier:
                 if same_side(source, target) and self._is_same(st, target):
                     self._refused(f"{target}: this is {source} itself")
                     return
+                if isinstance(target.files, HostFiles):
+                    self.tool.spare(target.path)
                 writer = target.files.writer(target.path, perm)
             except OSError as error:
                 self._failed(target, error)

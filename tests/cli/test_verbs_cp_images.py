@@ -136,3 +136,13 @@ def test_df_of_an_image_is_its_file_system(alone: Shell) -> None:
     alone.ok("newfs", "-s", "8m", "disk.img")
     _, line = alone.ok("df", "disk.img").lines
     assert line.split()[-1] == "/"
+
+
+def test_an_image_is_not_written_over_by_what_comes_out_of_it(alone: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    alone.ok("newfs", "-s", "8m", "disk.img")
+    alone.ok("cp", "file", "disk.img:/")
+    before = (tmp_path / "disk.img").read_bytes()
+    assert "this is the image itself" in alone.fails("cp", "disk.img:/file", "disk.img")
+    assert "this is the image itself" in alone.fails("tar", "-f", "disk.img", "disk.img:/")
+    assert (tmp_path / "disk.img").read_bytes() == before
