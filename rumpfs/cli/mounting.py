@@ -46,6 +46,7 @@ from rumpfs.ondisk.disklabel import FS_BSDFFS
 from rumpfs.ondisk.labelscan import find_label
 from rumpfs.server import notify
 from rumpfs.server.daemonize import Daemon, daemonize_begin
+from rumpfs.server.settle import settle
 
 if TYPE_CHECKING:
     from rumpfs.fuse.face import Face
@@ -107,7 +108,7 @@ def mount(job: Job) -> int:
             daemon.done(status)
         return status
     presence = Presence(mountpoint)
-    gc.freeze()
+    settle()
     gc.set_threshold(_GARBAGE)
     trio.run(_serve, face, daemon, job)
     notify.stopping(f"writing to {job.source}")

@@ -86,6 +86,7 @@ def _serve(options: Options, components: Sequence[Component], trace: LineFile | 
     from rumpfs.cli.boot import StartError
     from rumpfs.server import notify
     from rumpfs.server.daemonize import daemonize_begin
+    from rumpfs.server.settle import settle
 
     daemon = None
     if not options.foreground:
@@ -107,7 +108,7 @@ def _serve(options: Options, components: Sequence[Component], trace: LineFile | 
     notify.ready(f"serving {options.url}")
     if daemon is not None:
         daemon.done()
-    gc.freeze()
+    settle()
     gc.enable()
     trio.run(_run, server, face)
     return 0

@@ -45,24 +45,28 @@ class Shown:
 
 
 class Node(Generic[F]):
-    """A file that the host knows.
+    """What the host is told of a file. It stays with the file while the host has forgotten it.
 
     Attributes:
         ino: FUSE's number of it.
-        file: the tree's.
+        file: the tree's, while the host knows it.
+        shown: how it is shown.
+        kept: the host may keep something of it in its caches (`Tree.kept`).
         generation: tells the file from those that the host knew by the same number before.
         nlookup: how often the host was told of it and has not forgotten it.
         where: inode number of its directory and its name there, as the host asked last.
         size: the length that the host goes by.
         told: the host may have something of it in its caches.
-        kept: the host may keep that (`Tree.kept`).
     """
 
-    __slots__ = ("_entry", "_status", "file", "generation", "ino", "kept", "nlookup", "size", "told", "where")
+    __slots__ = ("_entry", "_status", "file", "generation", "ino", "kept", "nlookup", "shown", "size", "told",
+                 "where")  # fmt: skip
 
-    def __init__(self, ino: int, file: F, kept: bool) -> None:
+    file: F
+
+    def __init__(self, ino: int, shown: Shown, kept: bool) -> None:
         self.ino = ino
-        self.file = file
+        self.shown = shown
         self.kept = kept
         self.generation = 0
         self.nlookup = 0
@@ -70,22 +74,28 @@ class Node(Generic[F]):
         self.size = 0
         self.told = False
         self._status: bytes | None = None
-        self._entry: pyfuse3.EntryAttributes | None = None
+        self._entry: pyfuse3.EntryAttributes
 
-    def entry(self, status: bytes, shown: Shown) -> pyfuse3.EntryAttributes:
+    def successor(self) -> Node[F]:
+        """Return a node for another file with this number; what the host knows is counted there."""
+        node: Node[F] = Node(self.ino, self.shown, self.kept)
+        node.generation = self.generation + 1
+        node.nlookup = self.nlookup
+        return node
+
+    def entry(self, status: bytes) -> pyfuse3.EntryAttributes:
         """Return the attributes for the host, which are made anew when they have changed."""
         self.told = True
-        entry = self._entry
-        if entry is None or status is not self._status:
-            entry = self._entry = attributes(status, shown)
+        if status is not self._status:
+            entry = self._entry = attributes(status, self.shown)
             entry.generation = self.generation
             if self.ino != ROOT_INO:
                 entry.st_ino = self.ino
             if not self.kept:
                 entry.attr_timeout = entry.entry_timeout = 0
             self._status = status
-        self.size = entry.st_size
-        return entry
+            self.size = entry.st_size
+        return self._entry
 
 
 def attributes(status: bytes, shown: Shown) -> pyfuse3.EntryAttributes:
@@ -127,10 +137,9 @@ class Nodes(Generic[F, H]):
 
     def __init__(self, tree: Tree[F, H], shown: Shown) -> None:
         self._tree = tree
+        self._stat = tree.stat
         self._shown = shown
         self._by_ino: dict[int, Node[F]] = {}
-        self._by_file: dict[F, Node[F]] = {}
-        self.get = self._by_file.get
         self._meet(tree.root, tree.stat(tree.root)).nlookup = 1
 
     def __len__(self) -> int:
@@ -143,43 +152,53 @@ class Nodes(Generic[F, H]):
             raise VfsError(errno.ESTALE)
         return node
 
+    def get(self, file: F) -> Node[F] | None:
+        """Return what the host was told of a file; None: it does not know the file."""
+        node: Node[F] | None = file.v_front
+        return node if node is not None and node.nlookup else None
+
     def _meet(self, file: F, status: bytes) -> Node[F]:
         """Enter a file that the host did not know."""
         tree = self._tree
-        ino = tree.number(file, status)
-        node = Node(ino, file, tree.kept(file))
-        old = self._by_ino.get(ino)
+        node: Node[F] | None = file.v_front
+        if node is None or node.shown is not self._shown:
+            node = file.v_front = Node(tree.number(file, status), self._shown, tree.kept(file))
+        old = self._by_ino.get(node.ino)
         if old is not None:
             # The number was given anew; the host has not forgotten its former file yet.
-            node.generation = old.generation + 1
-            node.nlookup = old.nlookup
-            del self._by_file[old.file]
-            tree.drop(old.file)
+            node = file.v_front = old.successor()
+            self._part(old)
+        node.file = file
         tree.hold(file)
-        self._by_ino[ino] = self._by_file[file] = node
+        self._by_ino[node.ino] = node
         return node
+
+    def _part(self, node: Node[F]) -> None:
+        """The host does not know a file any more."""
+        file = node.file
+        node.nlookup = 0
+        del node.file  # so that no circle of references keeps the file
+        self._tree.drop(file)
 
     def attributes(self, node: Node[F]) -> pyfuse3.EntryAttributes:
         """Return the attributes of a file that the host knows."""
-        return node.entry(self._tree.stat(node.file), self._shown)
+        return node.entry(self._stat(node.file))
 
     def tell(self, file: F, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
         """Return the attributes of a file, of which the host is told that it has this name."""
-        return self._tell(file, self._tree.stat(file), parent, name)
+        return self._told(file, self._stat(file), parent, name)
 
-    def _tell(self, file: F, status: bytes, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
-        node = self._by_file.get(file)
-        if node is None:
+    def _told(self, file: F, status: bytes, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
+        node: Node[F] | None = file.v_front
+        if node is None or not node.nlookup:
             node = self._meet(file, status)
-        entry = node.entry(status, self._shown)
         node.nlookup += 1
         node.where = parent, name
-        return entry
+        return node.entry(status)
 
     def untell(self, file: F) -> None:
         """Take back what `tell` has counted: the host does not hear of it after all."""
-        node = self._by_file[file]
-        self.forget([(node.ino, 1)])
+        self.forget([(file.v_front.ino, 1)])
 
     def forget(self, counts: Iterable[tuple[int, int]]) -> None:
         """The host has forgotten files so many times; those that it does not know any more may go."""
@@ -190,33 +209,29 @@ class Nodes(Generic[F, H]):
             node.nlookup -= count
             if node.nlookup <= 0 and ino != ROOT_INO:
                 del self._by_ino[ino]
-                del self._by_file[node.file]
-                self._tree.drop(node.file)
+                self._part(node)
 
     def clear(self) -> None:
         """The host knows nothing any more."""
-        files = list(self._by_file)
-        self._by_ino.clear()
-        self._by_file.clear()
-        for file in files:
-            self._tree.drop(file)
+        while self._by_ino:
+            self._part(self._by_ino.popitem()[1])
 
 
 class SharedNodes(Nodes[F, H]):
     """The same for a tree that waits: several threads use them."""
 
     def __init__(self, tree: Tree[F, H], shown: Shown) -> None:
-        self._lock = threading.Lock()
         super().__init__(tree, shown)
+        self._lock = threading.Lock()
 
     def attributes(self, node: Node[F]) -> pyfuse3.EntryAttributes:
-        status = self._tree.stat(node.file)
+        status = self._stat(node.file)
         with self._lock:
-            return node.entry(status, self._shown)
+            return node.entry(status)
 
-    def _tell(self, file: F, status: bytes, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
+    def _told(self, file: F, status: bytes, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
         with self._lock:
-            return super()._tell(file, status, parent, name)
+            return super()._told(file, status, parent, name)
 
     def forget(self, counts: Iterable[tuple[int, int]]) -> None:
         with self._lock:

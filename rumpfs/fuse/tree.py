@@ -9,15 +9,25 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from rumpfs.base.copy import Buffer
 from rumpfs.vfs.cred import Cred
 from rumpfs.vfs.mount import StatVfs
 from rumpfs.vfs.vnode import SetAttr
 
-#: a file: two are the same file when they are equal
-F = TypeVar("F", bound=Hashable)
+
+class File(Protocol):
+    """A file; there is one object of each.
+
+    Attributes:
+        v_front: what the mount keeps with it.
+    """
+
+    v_front: Any
+
+
+F = TypeVar("F", bound=File)
 #: an open file
 H = TypeVar("H")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from rumpfs.abi import errno, limits
 from rumpfs.abi.stat import S_IFMT, STAT
@@ -96,7 +96,7 @@ class Vnode:
     the name, refused a read-only mount (EROFS), and checked that the caller may write the directory.
     """
 
-    __slots__ = ("v_klist", "v_lockf", "v_mount", "v_mountedhere", "v_type", "v_usecount")
+    __slots__ = ("v_front", "v_klist", "v_lockf", "v_mount", "v_mountedhere", "v_type", "v_usecount")
 
     #: etfs keys that this directory resolves (only the real root has them)
     v_keys: dict[bytes, Vnode] | None = None
@@ -110,6 +110,7 @@ class Vnode:
         self.v_type = v_type
         self.v_mountedhere: Mount | None = None
         self.v_usecount = 0
+        self.v_front: Any = None  # what a front end keeps with it; nobody else looks at it
         self.v_klist: Klist | None = None  # while somebody watches it
         self.v_lockf: Lockf | None = None  # while somebody holds or wants an advisory lock
 

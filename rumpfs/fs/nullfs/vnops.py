@@ -48,6 +48,7 @@ class LayerVnode(Vnode):
         self.v_mount = mp
         self.v_type = lower.v_type
         self.v_mountedhere = None
+        self.v_front = None
         self.v_fixed = lower.v_fixed
         self.v_lower: Vnode = lower
 

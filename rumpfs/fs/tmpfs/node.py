@@ -68,6 +68,7 @@ class TmpfsNode(Vnode):
         self.v_type = vtype
         self.v_mountedhere = None
         self.v_usecount = 0
+        self.v_front = None
         self.v_klist = None
         self.v_lockf = None
         self.tn_id = number

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from rumpfs.abi import errno
@@ -42,15 +42,17 @@ class Rnode:
         names: directories, and its names there; the latest last. Nothing leads to the root.
         status: its struct stat as it was seen last.
         opened: the descriptors of those who have it open.
+        v_front: as of a vnode.
     """
 
-    __slots__ = ("__weakref__", "born", "key", "names", "opened", "status")
+    __slots__ = ("__weakref__", "born", "key", "names", "opened", "status", "v_front")
 
     def __init__(self, status: bytes) -> None:
         self.key, self.born = identity(status)
         self.names: tuple[Where, ...] = ()
         self.status = status
         self.opened: tuple[Descriptor, ...] = ()
+        self.v_front: Any = None
 
     @property
     def type(self) -> int:
