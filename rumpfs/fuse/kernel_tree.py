@@ -143,10 +143,13 @@ class KernelTree(Tree[Vnode, VnodeFile]):
         """Return the inode number: that of the file, with a prefix on other mounts than the root's."""
         if file is self.root:
             return ROOT_NUMBER
-        ordinal = self._mounts.get(file.v_mount)
+        return self.entry_number(file, *_fileid(status))
+
+    def entry_number(self, directory: Vnode, fileno: int) -> int:
+        ordinal = self._mounts.get(directory.v_mount)
         if ordinal is None:
-            ordinal = self._meet(file.v_mount)
-        return distinct(ordinal, *_fileid(status))
+            ordinal = self._meet(directory.v_mount)
+        return distinct(ordinal, fileno)
 
     def hold(self, file: Vnode) -> None:
         """Keep the file, without keeping its mount busy: clients may unmount what the host only knows."""

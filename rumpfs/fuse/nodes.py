@@ -17,6 +17,7 @@ from rumpfs.fuse.tree import F, H
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rumpfs.fuse.habits import Habit
     from rumpfs.fuse.tree import Tree
 
 ROOT_INO: Final = pyfuse3.ROOT_INODE
@@ -57,10 +58,11 @@ class Node(Generic[F]):
         where: inode number of its directory and its name there, as the host asked last.
         size: the length that the host goes by.
         told: the host may have something of it in its caches.
+        reader: of a directory: who read it last, when attributes were held back.
     """
 
-    __slots__ = ("_entry", "_status", "file", "generation", "ino", "kept", "nlookup", "shown", "size", "told",
-                 "where")  # fmt: skip
+    __slots__ = ("_entry", "_status", "file", "generation", "ino", "kept", "nlookup", "reader", "shown",
+                 "size", "told", "where")  # fmt: skip
 
     file: F
 
@@ -73,6 +75,7 @@ class Node(Generic[F]):
         self.where: tuple[int, bytes] | None = None
         self.size = 0
         self.told = False
+        self.reader: Habit | None = None
         self._status: bytes | None = None
         self._entry: pyfuse3.EntryAttributes
 

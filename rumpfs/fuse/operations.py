@@ -16,9 +16,10 @@ import pyfuse3
 from rumpfs.abi import errno
 from rumpfs.abi.fcntl import O_APPEND, O_SYNC, O_TRUNC
 from rumpfs.abi.limits import NAME_MAX
-from rumpfs.abi.stat import ALLPERMS, S_IFREG, makedev
+from rumpfs.abi.stat import ALLPERMS, S_IFDIR, S_IFMT, S_IFREG, makedev
 from rumpfs.base.copy import Buffer
 from rumpfs.base.errors import VfsError
+from rumpfs.fuse.habits import GIVEN, HAS_BRIEF, Brief, Habit, Habits
 from rumpfs.fuse.nodes import Node, Nodes, SharedNodes, Shown
 from rumpfs.fuse.tree import Entry, F, H, Tree
 from rumpfs.vfs.cred import ROOT, Cred
@@ -30,6 +31,8 @@ _OPEN_FLAGS: Final = {
 }  # fmt: skip
 _SPECIAL: Final = os.O_APPEND | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 _DOTS: Final = (b".", b"..")
+#: first entries of a directory that a process is tried with
+_SAMPLES: Final = 4
 #: what is put before the inode numbers of files that cannot be read
 _DAMAGED: Final = 0xFFFE << 48
 #: the extended attributes that files can have here
@@ -52,14 +55,35 @@ class OpenDir(Generic[F, H]):
 
     The host says where to go on with the number of an entry; `starts` has the cookies of the pieces read so
     far, so that it can go back.
+
+    Args:
+        habit: of who reads it.
+
+    Attributes:
+        brief: makes entries without attributes.
     """
 
-    __slots__ = ("entries", "first", "following", "handle", "node", "starts")
+    __slots__ = ("_tried", "brief", "entries", "first", "following", "habit", "handle", "node", "starts")
 
-    def __init__(self, node: Node[F], handle: H) -> None:
+    def __init__(self, node: Node[F], handle: H, habit: Habit) -> None:
         self.node = node
         self.handle = handle
+        self.habit = habit
+        self.brief = Brief()
+        self._tried = habit.tried
         self.rewind()
+
+    def names_only(self) -> bool:
+        """Whether names do; the process was tried with another directory."""
+        if not self._tried or self.habit.curious:
+            return False
+        self.hold_back()
+        return True
+
+    def hold_back(self) -> None:
+        """Attributes are not given: who asks for them is heard of from now on."""
+        self.habit.tried = True
+        self.node.reader = self.habit
 
     def rewind(self) -> None:
         """Begin anew."""
@@ -87,6 +111,7 @@ class Operations(Generic[F, H]):
         self._absent = absent(0 if tree.waits else shown.entry_timeout)
         self._absent_yet = absent(0)
         self._former: HostCred | None = None
+        self._habits = Habits()
 
     def close(self) -> None:
         """The mount is gone: close what is open, forget what the host knew."""
@@ -118,7 +143,11 @@ class Operations(Generic[F, H]):
             if error.errno != errno.ENOENT:
                 raise
             return self._absent if directory.kept else self._absent_yet
-        return self.nodes.tell(file, parent, name)
+        entry = self.nodes.tell(file, parent, name)
+        if directory.reader is not None and entry.st_mode & S_IFMT != S_IFDIR:
+            directory.reader.curious = True
+            directory.reader = None
+        return entry
 
     def forget(self, counts: Sequence[tuple[int, int]]) -> None:
         """The host has forgotten files."""
@@ -325,11 +354,11 @@ class Operations(Generic[F, H]):
         node = self.nodes.at(ino)
         handle = self.tree.open(node.file, os.O_RDONLY)
         fh = self._handle()
-        self._dirs[fh] = OpenDir(node, handle)
+        self._dirs[fh] = OpenDir(node, handle, self._habits.of(ctx.pid))
         return fh
 
     def readdir(self, fh: int, start: int, token: pyfuse3.ReaddirToken) -> None:
-        """Give the host entries, with the attributes of their files, until it has enough."""
+        """Give the host entries, with the attributes of their files (see `habits`), until it has enough."""
         directory = self._dirs[fh]
         index = self._seek(directory, start)
         while index >= 0 and self._list(directory, index, token):
@@ -337,14 +366,19 @@ class Operations(Generic[F, H]):
 
     def _list(self, directory: OpenDir[F, H], index: int, token: pyfuse3.ReaddirToken) -> bool:
         """Give the host what is left of a piece of a directory from an index on; whether it wants more."""
-        node = directory.node
+        node, brief = directory.node, directory.brief
         parent, ino = node.file, node.ino
         reply, tell, lookup = pyfuse3.readdir_reply, self.nodes.tell, self.tree.lookup
+        number = self.tree.entry_number
+        names_only = directory.names_only()
+        sample = self._sample(directory, index)
         entries, behind = directory.entries, directory.first + 1
         for place in range(index, len(entries)):
             fileno, dtype, name = entries[place]
             file = None
-            if name in _DOTS:
+            if (names_only and dtype not in GIVEN) or name == sample:
+                attributes = brief(number(parent, fileno), dtype)
+            elif name in _DOTS:
                 attributes = self.nodes.attributes(node)
             else:
                 try:
@@ -359,6 +393,26 @@ class Operations(Generic[F, H]):
                     self.nodes.untell(file)
                 return False
         return True
+
+    def _sample(self, directory: OpenDir[F, H], index: int) -> bytes | None:
+        """Return the name of a file whose attributes are held back to try the process; None: it is not tried.
+
+        The host does not know the file, and has room for the name.
+        """
+        if directory.habit.tried or not HAS_BRIEF:
+            return None
+        for _, dtype, name in directory.entries[index : index + _SAMPLES]:
+            if dtype not in GIVEN and self._unknown(directory.node.file, name):
+                directory.hold_back()
+                return name
+        return None
+
+    def _unknown(self, directory: F, name: bytes) -> bool:
+        """Whether the host does not know a file."""
+        try:
+            return self.nodes.get(self.tree.lookup(directory, name)) is None
+        except VfsError:
+            return False
 
     def _seek(self, directory: OpenDir[F, H], start: int) -> int:
         """Have the piece with entry number `start`; return its index there, -1 behind the end."""

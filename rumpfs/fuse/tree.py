@@ -99,6 +99,10 @@ class Tree(ABC, Generic[F, H]):
         """Return the inode number that the host knows the file by, given its struct stat."""
 
     @abstractmethod
+    def entry_number(self, directory: F, fileno: int) -> int:
+        """Return what `number` does for a file, given its directory and its number there."""
+
+    @abstractmethod
     def hold(self, file: F) -> None:
         """The host knows the file from now on: it stays, even without a name."""
 

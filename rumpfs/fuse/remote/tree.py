@@ -112,9 +112,12 @@ class RemoteTree(Connection, Tree[Rnode, Handle]):
         """Return the inode number, with a prefix on other devices than the root's."""
         if file is self.root:
             return ROOT_NUMBER
-        device, number, _ = file.key
+        return self.entry_number(file, file.key[1])
+
+    def entry_number(self, directory: Rnode, fileno: int) -> int:
+        device, number, _ = directory.key
         # In NetBSD's root file system each file is on a device of its own, which has the file's number.
-        return self._numbers.number(None if device == number else device, number)
+        return self._numbers.number(None if device == number else device, fileno)
 
     def begin(self) -> None:
         self._here.found = None
