@@ -4,7 +4,8 @@ The host takes attributes with each name, so that `ls -l` does not ask for every
 name pays for them: each file has to be found, and remembered until the host forgets it. So a process is
 watched: in the first directory that it reads, the attributes of one file are held back. If nobody asks for
 that file, the process gets names and types from the next directory on, except of directories, which it may go
-down into; as soon as somebody asks for a file of one of those, it has all attributes again, for good.
+down into; as soon as somebody asks for a file of one of those, it has all attributes again, for good. Of a
+server, where each file costs a call in any case, names are given from the beginning.
 """
 
 from __future__ import annotations
@@ -29,26 +30,31 @@ class Habit:
     """What is known of a process.
 
     Attributes:
-        tried: the attributes of a file were held back.
+        tried: the attributes of a file were held back, or need not be.
         curious: it, or somebody after it, asked for a file whose attributes were held back.
     """
 
     __slots__ = ("curious", "tried")
 
-    def __init__(self) -> None:
-        self.tried = False
+    def __init__(self, tried: bool) -> None:
+        self.tried = tried
         self.curious = False
 
 
 class Habits:
-    """The processes that read directories, those that did so last."""
+    """The processes that read directories, those that did so last.
 
-    def __init__(self) -> None:
+    Args:
+        tried: none of them has to be tried first.
+    """
+
+    def __init__(self, tried: bool) -> None:
+        self._tried = tried
         self._by_pid: dict[int, Habit] = {}
 
     def of(self, pid: int) -> Habit:
         """Return what is known of a process."""
-        habit = self._by_pid.pop(pid, None) or Habit()
+        habit = self._by_pid.pop(pid, None) or Habit(self._tried)
         self._by_pid[pid] = habit
         if len(self._by_pid) > _PROCESSES:
             del self._by_pid[next(iter(self._by_pid))]

@@ -111,7 +111,7 @@ class Operations(Generic[F, H]):
         self._absent = absent(0 if tree.waits else shown.entry_timeout)
         self._absent_yet = absent(0)
         self._former: HostCred | None = None
-        self._habits = Habits()
+        self._habits = Habits(tree.waits)
 
     def close(self) -> None:
         """The mount is gone: close what is open, forget what the host knew."""
