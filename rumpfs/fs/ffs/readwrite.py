@@ -147,6 +147,8 @@ class DataInode(Inode):
                 if address != HOLE and end <= stop:
                     mp.pwrite(data, address)
                     return
+            elif self._append(offset, data):
+                return
             balloc = None
             if end > self.i_size or self._has_hole(offset, end):
                 balloc = extend(self, offset, end, max(end, self.i_size), cred)
@@ -161,6 +163,23 @@ class DataInode(Inode):
             raise mp.damaged(error) from error
         if balloc is not None:
             balloc.commit()
+
+    def _append(self, offset: int, data: Buffer) -> bool:
+        """Store what goes on from the end, in what the file has of its last block; whether it fits there."""
+        mp, size = self.v_mount, self.i_size
+        fs = mp.um_fs
+        lbn = size >> fs.fs_bshift
+        start, end = lbn << fs.fs_bshift, offset + len(data)
+        if not start <= offset <= size or end > start + fs.blksize(size, lbn):
+            return False
+        frag = self.block(lbn)
+        if not frag:
+            return False
+        mp.pwrite(data, (frag << fs.fs_fshift) + offset - start)
+        self.dinode = self.dinode._replace(di_size=end)
+        self.remap(end)
+        self.changed()
+        return True
 
     def _has_hole(self, offset: int, end: int) -> bool:
         while offset < end:
