@@ -135,9 +135,8 @@ def _host_number(name: str) -> int:
 TO_HOST: dict[int, int] = {number: _host_number(name) for number, name in NAMES.items()}
 
 #: host number -> NetBSD number; a host error that NetBSD does not know is EIO.
-FROM_HOST: dict[int, int] = {
-    number: next((n for n, name in NAMES.items() if getattr(_host, name, None) == number), EIO)
-    for number in _host.errorcode
+FROM_HOST: dict[int, int] = dict.fromkeys(_host.errorcode, EIO) | {
+    getattr(_host, name): number for number, name in reversed(NAMES.items()) if hasattr(_host, name)
 }
 
 

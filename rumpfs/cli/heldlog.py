@@ -1,10 +1,20 @@
-"""Messages of the kernel that wait until it is known whether they matter."""
+"""Messages of the kernel: said as the verb that runs says things, or kept until they matter."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from rumpfs.cli.tool import Tool, say
+
+
+class Spoken(logging.Handler):
+    """Says messages on standard error, with the name of the verb that runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say a message."""
+        say(f"{Tool.running}: {record.getMessage()}")
 
 
 class _Kept(logging.Handler):

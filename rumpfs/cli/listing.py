@@ -56,7 +56,8 @@ def mode_string(mode: int) -> str:
 
 def when(ns: int, now: float) -> str:
     """Return a time as ls -l writes it, in the local time zone."""
-    return _when(ns // 1_000_000_000, -60 < now - ns / 1e9 < _RECENT)
+    seconds = ns // 1_000_000_000
+    return _when(seconds, -60 < now - seconds < _RECENT)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -179,12 +179,14 @@ class HostFiles:
 
 
 class Scanned(Protocol):
-    """What `ServerFiles.scan` finds: a name, and st_mode of what it names."""
+    """What `ServerFiles.scan` finds: a name, and st_mode and st_size of what it names."""
 
     @property
     def name(self) -> bytes: ...
     @property
     def mode(self) -> int: ...
+    @property
+    def size(self) -> int: ...
 
 
 class _Scanned(NamedTuple):
@@ -193,6 +195,11 @@ class _Scanned(NamedTuple):
     name: bytes
     mode: int
     st: StatResult
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.st.st_size
 
 
 class ServerFiles(Client):

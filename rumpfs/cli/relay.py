@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from rumpfs.client.raw import CONNECT_TIMEOUT, dial
+from rumpfs.client.dialling import dial
+from rumpfs.client.raw import CONNECT_TIMEOUT
 from rumpfs.sysproxy.ktrace import Trace, Tracer
 from rumpfs.sysproxy.url import TcpUrl, UnixUrl
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from rumpfs import __version__
-from rumpfs.cli.stdout import finish, lost, show
+from rumpfs.cli.stdout import complete, finish, lost, show
 
 if TYPE_CHECKING:
     from rumpfs.cli.tool import Parser, Tool
+
+#: objects after which Python looks for cycles
+_GARBAGE: Final = 50_000
 
 #: verb -> what it does; the module rumpfs.cli.verbs.<verb> does it
 VERBS: Final = {
@@ -92,7 +97,10 @@ options:
   -V, --version  print the version and exit
 
 Images may be compressed (gzip, bzip2, xz, zstd): they are unpacked once, and read-only. That, and what comes
-from urls, is kept in RUMPFS_CACHE (~/.cache/rumpfs), up to RUMPFS_CACHE_SIZE bytes (20g).
+from urls, is kept in RUMPFS_CACHE (~/.cache/rumpfs), up to RUMPFS_CACHE_SIZE bytes (20g). Other urls than
+those of the web need the package with which fsspec opens them: pip install s3fs for s3://bucket/disk.img,
+gcsfs for gs://. What s3fs needs to know it takes from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE,
+AWS_ENDPOINT_URL (of a server that is not Amazon's) or ~/.aws.
 
 Exit status: 0 when all went well, 1 when something failed, 2 when the command line is wrong.
 
@@ -211,6 +219,9 @@ log          image offset size log_block_size byte_order in_use live_bytes gener
                names           a list of directory directory_path name inode change
                revoked         a list of address length
                nameless        a list of inode mode
+             "remains":        of those whose beginning is overwritten: length (bytes),
+               inodes          a list of inode type size nlink, as they once were
+               directories     a list of directory (null is unknown) length
 undelete     "deleted": a list of path name inode directory type mode size mtime_ns deleted_ns
              confidence        high medium low name
              reasons           why, in words
@@ -225,7 +236,8 @@ survey       a document in each line, with image, size, sha256 (null without --s
                tables          a list of kind offset about, and partitions: name offset size type tables
                filesystems     a list: as in info, and part offset error types (how many files of each type)
                                bytes (of files) oldest_ns newest_ns setuid (100 paths) setuid_count
-                               errors (100 messages) errors_count
+                               errors (100 messages) errors_count; deleted_names (removed, but left in
+                               directories) deleted_inodes (free, but once in use)
 dumpfs       image format byte_order location (in bytes) old_layout warnings
              "superblock":     its fields by their names; bytes are text or hexadecimal
              "summary":        cs_ndir cs_nbfree cs_nifree cs_nffree of each group
@@ -264,6 +276,7 @@ def _help(words: list[str]) -> int:
 
 def main() -> int:
     """Run the command; return its exit status."""
+    complete()
     try:
         status = _command(sys.argv[1:])
     except SystemExit as done:  # how argparse ends after --help and after what it does not understand
@@ -289,9 +302,14 @@ def _command(words: list[str]) -> int:
 
 
 def _verb(verb: str, words: list[str]) -> int:
+    # A verb ends soon and makes few cycles: looking for them among its modules costs more than they do, most
+    # of all at the end.
+    gc.set_threshold(_GARBAGE)
+    atexit.register(gc.freeze)
     from rumpfs.cli.tool import INTERRUPTED, OutputLost, Tool
 
     tool = Tool(f"rumpfs {verb}")
+    Tool.running = tool.name
     try:
         try:
             run_verb(tool, verb, words)
@@ -301,7 +319,7 @@ def _verb(verb: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OutputLost as output:
-        return lost(tool.name, output.error)
+        return lost(tool.name, output.error, tool.unwritten)
     return tool.status
 
 
@@ -336,6 +354,7 @@ def run_verb(tool: Tool, verb: str, words: list[str]) -> None:
 
     module = import_module(f"rumpfs.cli.verbs.{verb}")
     tool.writes = getattr(module, "WRITES", False)
+    tool.unwritten = getattr(module, "TROUBLE", tool.unwritten)
     parser = verb_parser(verb, tool.name)
     end = words.index("--") if verb in COMMANDS and "--" in words else len(words)
     # After -- all words are operands, which argparse knows only where options do not stand between them.

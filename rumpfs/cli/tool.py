@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from rumpfs import __version__
 from rumpfs.abi import errno
 from rumpfs.base.address import AddressError, is_url, parse_image
 from rumpfs.base.copy import Buffer
-from rumpfs.base.sizes import SizeError, parse_size
+from rumpfs.base.sizes import INT64_MAX, SizeError, parse_size
 from rumpfs.cli import address
 from rumpfs.cli.address import HostAddress, ImagePath, ServerAddress
 from rumpfs.cli.places import Files, HostFiles, Place, ServerFiles
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+
+
+#: what is said of an image that something is to be written to as to a file
+ITSELF: Final = "this is the image itself; it is not written over"
 
 
 class Failure(Exception):
@@ -118,6 +122,12 @@ class Parser(argparse.ArgumentParser):
 
         self.add_argument(name, dest=dest, metavar=metavar, type=parse, help=text)
 
+    def sector(self) -> None:
+        """Add the option that says which copy of the superblock is used."""
+        text = "use the superblock copy at this sector of 512 bytes"
+        self.number("-b", "sblock", 0, INT64_MAX >> 9, text, "SECTOR")
+        self.set_defaults(sblock=0)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit."""
         say(f"{self.prog}: {message}\n{self.format_usage().rstrip()}\nsee {self.prog} --help")
@@ -148,14 +158,18 @@ class Tool:
     Attributes:
         here: the address of the directory that verbs work in when none is named.
         status: exit status.
+        unwritten: exit status when standard output cannot be written to.
         writes: images are opened for writing.
     """
 
     here = ":/"
+    #: how messages begin of what knows no tool
+    running: ClassVar[str] = "rumpfs"
 
     def __init__(self, name: str, writes: bool = False) -> None:
         self.name = name
         self.status = 0
+        self.unwritten = FAILED
         self.writes = writes
         self._clients: dict[str, ServerFiles] = {}
         self._images: dict[ImageAddress, ImageFiles] = {}
@@ -188,10 +202,13 @@ class Tool:
         if isinstance(found, ImagePath):
             return self._inside(found, self.writes)
         if isinstance(found, HostAddress):
+            if os.path.isfile(text[:-1]) and text.endswith(":"):
+                raise Failure(f"{text} is no address: the root of what is in the image is {text}/", USAGE)
             path = text if text.startswith("/") else f"/{text}"
+            there = "" if os.path.lexists(text) else ", which has no such file"
             raise Failure(
-                f"{text} is a path of the host; in a server it is written :{path} (with {RUMP_SERVER} set) "
-                f"or unix://sock:{path}, in an image disk.img:{path}",
+                f"{text} is a path of the host{there}; in a server it is written :{path} "
+                f"(with {RUMP_SERVER} set) or unix://sock:{path}, in an image disk.img:{path}",
                 USAGE,
             )
         return self._server(found, text, default)
@@ -277,15 +294,31 @@ class Tool:
         self._clients[where] = client
         return client
 
-    def spare(self, path: bytes | str) -> None:
+    def is_image(self, path: bytes | str, *texts: str) -> bool:
+        """True when a file of the host, by whatever name, is an image that is in use.
+
+        Args:
+            texts: addresses of images that are in use, besides those that places are in.
+        """
+        if not os.path.exists(path):
+            return False
+        images = (*self._images, *map(parse_image, texts))
+        sources = {image.path for image in images}
+        return any(os.path.exists(source) and os.path.samefile(path, source) for source in sources)
+
+    def is_around(self, files: Files, path: bytes | str) -> bool:
+        """True when a file of the host, by whatever name, is the image that files are in."""
+        sources = [image.path for image, each in self._images.items() if each is files]
+        return any(os.path.exists(source) and os.path.samefile(path, source) for source in sources)
+
+    def spare(self, path: bytes | str, *texts: str) -> None:
         """Check that a file of the host, which is to be written anew, is no image that is in use.
 
         Errors:
             Failure: it is.
         """
-        for image in self._images:
-            if os.path.exists(path) and os.path.exists(image.path) and os.path.samefile(path, image.path):
-                raise Failure(f"{os.fsdecode(path)}: this is the image itself; it is not written over")
+        if self.is_image(path, *texts):
+            raise Failure(f"{os.fsdecode(path)}: {ITSELF}")
 
     def close(self) -> None:
         """Close all connections and images."""
@@ -345,6 +378,8 @@ class Tool:
         self.error(f"{where}: {error.strerror or error}{f': {hint}' if hint else ''}")
 
 
+#: members of JSON documents that are as they were on the command line
+_ADDRESSES: Final = ("image", "address", "overlay")
 #: what helps against an errno, whatever was tried
 _REMEDIES: Final = {
     errno.ENOSYS: "the server lacks a component: start it as rump_allserver, or with -l rumpvfs",
@@ -360,9 +395,37 @@ def remedy(error: OSError) -> str:
 
 def json_text(document: dict[str, object]) -> str:
     """Return a JSON document; what is not ASCII stands there by itself."""
+    return _json({"schema_version": 1, **document}, 2)
+
+
+def json_line(document: dict[str, object]) -> str:
+    """Return a JSON document in a line; see `json_text`."""
+    return _json({"schema_version": 1, **document}, None)
+
+
+def _json(document: dict[str, object], indent: int | None) -> str:
     import json
 
-    return json.dumps({"schema_version": 1, **document}, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=indent, ensure_ascii=False) + "\n"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # the bytes of a name that was written on the command line
+            return json.dumps(_encodable(document), indent=indent, ensure_ascii=False) + "\n"
+    return text
+
+
+def _encodable(value: Any) -> Any:
+    """Return a JSON value that can be UTF-8: addresses become what names do, messages show the bytes."""
+    if isinstance(value, dict):
+        found: dict[str, object] = {}
+        for key, each in value.items():
+            is_name = isinstance(each, str) and key in _ADDRESSES
+            found |= json_name(key, os.fsencode(each)) if is_name else {key: _encodable(each)}
+        return found
+    if isinstance(value, list | tuple):
+        return [_encodable(each) for each in value]
+    return os.fsencode(value).decode("utf-8", "backslashreplace") if isinstance(value, str) else value
 
 
 def json_name(key: str, name: bytes) -> dict[str, object]:

@@ -12,7 +12,7 @@ from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT,
 from rumpfs.cli.places import Attributes, Files, HostFiles, Place
 from rumpfs.cli.progress import Progress
 from rumpfs.cli.sending import Sender
-from rumpfs.cli.tool import USAGE, Failure, Tool
+from rumpfs.cli.tool import ITSELF, USAGE, Failure, Tool
 
 #: what one read asks for: large enough that the calls cost nothing beside the bytes
 CHUNK: Final = 2 << 20
@@ -256,6 +256,8 @@ class Copier:
             if kind == S_IFDIR:
                 self._refused(f"{target}: Is a directory: {source} cannot replace it")
                 return False
+            if kind and self._is_image(target):
+                return False
             if kind:
                 target.files.unlink(target.path)
             make()
@@ -272,6 +274,13 @@ class Copier:
         self._replace(source, target, lambda: target.files.link(first.path, target.path))
         return True
 
+    def _is_image(self, target: Place[Files]) -> bool:
+        """True when a file of the host is an image that is in use; this is said then."""
+        found = isinstance(target.files, HostFiles) and self.tool.is_image(target.path)
+        if found:
+            self._refused(f"{target}: {ITSELF}")
+        return found
+
     # --- data -------------------------------------------------------------------------------------
 
     def _file(self, source: Place[Files], st: Attributes, target: Place[Files]) -> None:
@@ -282,8 +291,11 @@ class Copier:
                 if same_side(source, target) and self._is_same(st, target):
                     self._refused(f"{target}: this is {source} itself")
                     return
-                if isinstance(target.files, HostFiles):
-                    self.tool.spare(target.path)
+                if self._is_image(target):
+                    return
+                if isinstance(source.files, HostFiles) and self.tool.is_around(target.files, source.path):
+                    self._refused(f"{source}: this is the image itself; it is not copied into itself")
+                    return
                 writer = target.files.writer(target.path, perm)
             except OSError as error:
                 self._failed(target, error)

@@ -57,6 +57,11 @@ class Visit:
         return self._st
 
     @property
+    def size(self) -> int:
+        """st_size; known without the other attributes."""
+        return self.st.st_size if self._found is None else self._found.size
+
+    @property
     def is_dir(self) -> bool:
         """Whether it is a directory."""
         return self.mode & S_IFMT == S_IFDIR

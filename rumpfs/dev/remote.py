@@ -200,7 +200,7 @@ def open_url(url: str) -> HostFile:
         url: as fsspec has them, chained ones as well.
 
     Raises:
-        VfsError: ENOENT, EACCES; EOPNOTSUPP: fsspec, or what it needs for such a url, is not installed;
+        VfsError: ENOENT, EACCES, EISDIR; EOPNOTSUPP: fsspec, or what it needs for such a url, is missing;
             EINVAL: no such urls are known, or its size is not; EIO.
     """
     try:
@@ -211,11 +211,27 @@ def open_url(url: str) -> HostFile:
     try:
         fs, path = url_to_fs(url)
     except ImportError as error:
-        raise VfsError(errno.EOPNOTSUPP, f"{url}: {error}; pip install rumpfs[remote] has http") from error
+        raise VfsError(errno.EOPNOTSUPP, f"{url}: {_lacking(url) or error}") from error
     except ValueError as error:
         why = f"{url}: {error} (rump servers are at unix://socket or tcp://address:port)"
         raise VfsError(errno.EINVAL, why) from error
     return open_on(fs, path, url)
+
+
+def _lacking(url: str) -> str:
+    """Return which package a url needs that is not installed, and the remedy; empty when it is not known."""
+    from importlib.util import find_spec
+
+    from fsspec.registry import known_implementations
+
+    for part in url.split("::"):
+        protocol = part.partition("://")[0]
+        package = known_implementations.get(protocol, {}).get("class", "").partition(".")[0]
+        if protocol in ("http", "https") and find_spec("aiohttp") is None:
+            return f"{protocol}:// urls need the Python package aiohttp: pip install rumpfs[remote]"
+        if package and find_spec(package) is None:
+            return f"{protocol}:// urls need the Python package {package}: pip install {package}"
+    return ""
 
 
 def open_on(fs: Any, path: str, name: str) -> HostFile:
@@ -238,12 +254,15 @@ def open_on(fs: Any, path: str, name: str) -> HostFile:
         return fs.info(path)  # type: ignore[no-any-return]
 
     def token() -> str | None:
-        found = facts()
-        key = next((key for key in _TOKENS if found.get(key)), None)
-        return None if key is None else f"{key}={found[key]} {found.get('size')}"
+        now = facts()
+        key = next((key for key in _TOKENS if now.get(key)), None)
+        return None if key is None else f"{key}={now[key]} {now.get('size')}"
 
     try:
-        size = facts().get("size")
+        found = facts()
+        if found.get("type") == "directory":
+            raise VfsError(errno.EISDIR, f"{name}: Is a directory")
+        size = found.get("size")
         if not isinstance(size, int) or not 0 <= size <= _SIZE_MAX:
             raise VfsError(errno.EINVAL, f"{name}: its server does not say how large it is")
         return RemoteFile(name, size, lambda start, end: fs.cat_file(path, start=start, end=end), token)

@@ -12,7 +12,7 @@ from rumpfs.inspect import contents
 from rumpfs.inspect.names import Names, lookup
 from rumpfs.inspect.owners import Kind, Owner, Owners
 from rumpfs.inspect.raw import Pieces, Raw, content, level_of
-from rumpfs.inspect.shown import TYPES
+from rumpfs.inspect.shown import TYPES, one_line
 from rumpfs.inspect.slack import Chunks
 from rumpfs.inspect.structures import Structure, text_field
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, Dinode
@@ -224,7 +224,7 @@ def _inode_words(ino: int, names: Names) -> str:
     if where is None:
         return f"inode {ino}, which no name leads to"
     more = names.links(ino) - 1
-    return f"inode {ino}, {where.decode('utf-8', 'backslashreplace')}" + (f" and {more} more" * (more > 0))
+    return f"inode {ino}, {one_line(where)}" + (f" and {more} more" * (more > 0))
 
 
 def owner_words(raw: Raw, owner: Owner, number: int, names: Names | None) -> str:

@@ -34,6 +34,10 @@ from rumpfs.ondisk.ufs.wapbl import (
 _RECENT: Final = 30
 _TIME: Final = FS.offset("fs_time")
 _DOTS: Final = (b".", b"..")
+#: Bytes that are read at a time; a multiple of every log block.
+_READ: Final = 1 << 20
+#: Bytes of a log beyond which it is not searched: newfs and mount make logs of 64 MiB at most.
+_LARGEST: Final = 256 << 20
 
 
 class Block(NamedTuple):
@@ -157,6 +161,7 @@ class Log:
         if not fs.fs_journal_version:
             raise BadMagic(fs.where, "the file system has no log")
         self.position: LogPosition = find_log(fs, raw.size)
+        self._below = raw.below
         self._wapbl = Wapbl(raw.below.pread, raw.size, self.position, fs.where)
         self.order = self._wapbl.order
         self.header: Any = self._wapbl.header
@@ -165,16 +170,38 @@ class Log:
         self.damage = ""
         self._superblock = fs.fs_sblockloc
         self._seconds = struct.Struct(f"{fs.order}q")
-        live = list(self._live())
-        self.transactions = [*self._group(self._wapbl.stale(), False), *self._group(live, True)]
+        live = list(self._group(self._live(), True))
+        self.transactions = [*self._group(self._wapbl.stale(), False), *live]
         for transaction in self.transactions:
             self._date(transaction)
+        self.transactions = [*_by_age(self.transactions[: len(self.transactions) - len(live)]), *live]
 
     def _live(self) -> Iterator[LogRecord]:
         try:
             yield from self._wapbl.records()
         except BadMagic as error:
             self.damage = str(error)
+
+    def remains(self) -> list[bytes]:
+        """Return the log blocks of the circle that belong to no record, where they are not zero."""
+        start, _, block = self.position
+        begin, size = self.header.wc_circ_off, self.header.wc_circ_size
+        if size > _LARGEST:
+            return []
+        taken: set[int] = set()
+        spans = [(record.offset, record.row.wc_len) for each in self.transactions for record in each.records]
+        for offset, length in [*spans, (self.header.wc_tail, self.live)]:
+            taken.update(self._wapbl.advance(offset, done) for done in range(0, length, block))
+        runs = [bytearray()]
+        for piece in range(begin, begin + size, _READ):
+            read = self._below.pread(min(_READ, begin + size - piece), start + piece)
+            for at in range(0, len(read), block):
+                data = read[at : at + block]
+                if piece + at not in taken and any(data):
+                    runs[-1] += data
+                elif runs[-1]:
+                    runs.append(bytearray())
+        return [bytes(run) for run in runs if run]
 
     def blocks(self, transaction: Transaction) -> Iterator[Block]:
         """Yield what a transaction holds."""
@@ -306,6 +333,19 @@ class Reader:
     def _names_in(self, data: bytes) -> set[tuple[int, bytes]]:
         found = entries_in(self._raw, data)
         return {(ino, name) for _, ino, _, name in found if name not in _DOTS}
+
+
+def _by_age(transactions: list[Transaction]) -> list[Transaction]:
+    """Return transactions the oldest first, as far as their times tell.
+
+    In the circle those of the last mount come before what is left of earlier ones, because a mount that
+    finds the log empty begins at its start.
+    """
+    times: list[int] = []
+    for transaction in transactions:
+        known = transaction.time
+        times.append(known if known is not None else times[-1] if times else 0)
+    return [transactions[index] for index in sorted(range(len(times)), key=times.__getitem__)]
 
 
 def _change(was: Dinode, now: Dinode) -> str:

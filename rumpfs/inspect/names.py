@@ -8,6 +8,7 @@ from typing import Final
 from rumpfs.abi import errno
 from rumpfs.base.errors import VfsError
 from rumpfs.inspect.raw import Raw, content
+from rumpfs.inspect.shown import one_line
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFMT, Dinode
 from rumpfs.ondisk.ufs.direct import Entry, parse_dir
 from rumpfs.ondisk.ufs.fs import ROOTINO
@@ -20,9 +21,11 @@ _MAXDIRSIZE: Final = (1 << 31) - 1
 
 def directories(raw: Raw) -> Iterator[tuple[int, Dinode]]:
     """Yield the directories that are in use."""
-    for ino, di in raw.inodes():
-        if di.di_mode & IFMT == IFDIR:
-            yield ino, di
+    codec = raw.codec
+    for first, data in raw.tables():
+        for index, mode in enumerate(codec.column("di_mode", data)):
+            if mode & IFMT == IFDIR:
+                yield first + index, codec.decode(data, index * codec.size)
 
 
 def chunks_of(raw: Raw, di: Dinode) -> Iterator[tuple[int, int, bytes]]:
@@ -71,7 +74,7 @@ def lookup(raw: Raw, path: bytes) -> int:
 
 
 def _no_path(number: int, path: bytes) -> VfsError:
-    return VfsError(number, f"{path.decode('utf-8', 'backslashreplace')}: {errno.strerror(number)}")
+    return VfsError(number, f"{one_line(path)}: {errno.strerror(number)}")
 
 
 class Names:

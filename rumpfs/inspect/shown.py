@@ -19,6 +19,16 @@ TYPES: Final = {
 }  # fmt: skip
 
 
+def one_line(name: bytes) -> str:
+    """Return a name as text of one line: what is not UTF-8, or cannot be printed, by its number."""
+    text = name.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else f"\\x{ord(letter):02x}"
+
+
 def plain(value: Any) -> str:
     """Show a number, text, or several numbers without the zeros at their end."""
     if isinstance(value, bytes):

@@ -87,6 +87,21 @@ class Chunks:
         """Yield what is left of names that were removed."""
         return (place for place in self.places(chunk) if place.deleted)
 
+    def has_slack(self, data: bytes) -> bool:
+        """True when something may be left between the names of chunks, or behind them; this costs little."""
+        unpack = self._unpack
+        last = len(data) - DIRECT_HEADER
+        offset = 0
+        while offset <= last:
+            ino, reclen, *_, namlen = unpack(data, offset)
+            if reclen < DIRECT_HEADER:
+                return True
+            need = (DIRECT_HEADER + 4 + namlen) & ~3 if ino else DIRECT_HEADER
+            if need < reclen and any(data[offset + need : offset + reclen]):
+                return True
+            offset += reclen
+        return False
+
     def looks_right(self, data: bytes) -> bool:
         """True when bytes are whole chunks of a directory, with a name; behind its end there may be zeros."""
         names = 0

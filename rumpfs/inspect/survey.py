@@ -14,7 +14,9 @@ from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.client.records import TYPE_NAMES
 from rumpfs.dev.image import open_image
 from rumpfs.dev.window import Window
+from rumpfs.inspect.deleted import count_deleted
 from rumpfs.inspect.disk import Part, Table, tables
+from rumpfs.inspect.raw import Raw
 from rumpfs.inspect.summary import Summary, summary
 from rumpfs.inspect.volume import Volume
 from rumpfs.inspect.walk import attributes, walk
@@ -120,6 +122,8 @@ def _filesystem(path: str, part: str, offset: int) -> dict[str, Any] | None:
     try:
         with Volume(window) as volume:
             found |= _contents(volume)
+            names, inodes = count_deleted(Raw(volume.window, replay=False))
+            found |= {"deleted_names": names, "deleted_inodes": inodes}
     except (DiskError, VfsError) as error:
         found["error"] = _text(error, path)
     return found

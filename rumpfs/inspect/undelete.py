@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 from rumpfs.base.errors import VfsError
 from rumpfs.inspect.names import Names, chunks_of, directories, entries_in
 from rumpfs.inspect.raw import Budget, Pieces, Raw
+from rumpfs.inspect.shown import one_line
 from rumpfs.inspect.slack import Chunks, Place
-from rumpfs.inspect.versions import Past, Version
+from rumpfs.inspect.versions import REMAINS, Past, Version
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, IFREG, SF_LOG, SF_SNAPSHOT, Dinode
 from rumpfs.ondisk.ufs.direct import DT_UNKNOWN
 from rumpfs.ondisk.ufs.fs import ROOTINO
@@ -115,6 +116,7 @@ class Search:
 
     def deleted(self) -> list[Deleted]:
         """Return the deleted files, by path and number."""
+        self._merge()
         for each in self._removed.values():
             known = self._dirs.get(each.ino)
             there = each.ino in self._names and self._is_directory(each.ino)
@@ -169,6 +171,13 @@ class Search:
             directory = directory or self._places.get(address >> self._raw.fs.fs_fshift, 0)
             here = self._names.entries(directory)
             self._take(directory, self._all(data), here, f"the name is in {source}")
+
+    def _merge(self) -> None:
+        """Forget names of which it is not known where they were, when it is known of the same ones."""
+        known = {(each.name, each.ino) for each in self._removed.values() if each.directory}
+        for key, each in list(self._removed.items()):
+            if not each.directory and (each.name, each.ino) in known:
+                del self._removed[key]
 
     def _all(self, data: bytes) -> Iterator[tuple[bytes, int, int]]:
         """Yield the names in chunks, removed or not."""
@@ -286,8 +295,7 @@ class Search:
         path = self._names.path(each.ino)
         if path is None:
             return "its inode is in use"
-        text = path.decode("utf-8", "backslashreplace")
-        return f"its inode is now {text}: another file's, or the same one's under this name"
+        return f"its inode is now {one_line(path)}: another file's, or the same one's under this name"
 
     def _blocks(self, version: Version) -> tuple[int, int]:
         """Return how many frags a file had, and how many no other file has."""
@@ -309,6 +317,9 @@ class Search:
             reasons.append("its inode is in use, and no name leads to it")
             return found
         reasons.append(f"a copy of its inode is in {version.source}")
+        if version.source == REMAINS:
+            reasons.append("whose inode the copy is follows from its generation, or from its neighbours")
+            found = Confidence.MEDIUM
         if now is not None and now.di_gen != di.di_gen:
             reasons.append("its inode has been another file's since then")
             found = Confidence.MEDIUM

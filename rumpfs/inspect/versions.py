@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rumpfs.base.errors import DiskError
 from rumpfs.inspect.log import Log
 from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.remains import Remains
 from rumpfs.inspect.slack import Chunks
 from rumpfs.ondisk.ufs.dinode import IFMT, Dinode
+
+#: the source of what lies in the log without a record that lists it
+REMAINS: Final = "a part of the log whose beginning is overwritten"
 
 
 class Version(NamedTuple):
@@ -64,8 +68,19 @@ class Past:
         self._chunks = Chunks(raw.fs)
         self.versions: dict[int, list[Version]] = {}
         self.directories: list[OldChunks] = []
-        for age, (address, data, source, time) in enumerate(_blocks(raw), 1):
-            self._block(address, data, source, time, age)
+        log = _log(raw)
+        if log is not None:
+            self._remains(log)
+            for age, (address, data, source, time) in enumerate(_blocks(raw, log), 1):
+                self._block(address, data, source, time, age)
+
+    def _remains(self, log: Log) -> None:
+        """Take down what no record of the log lists any more; it is taken to be the oldest."""
+        remains = Remains(self._raw, log.position.blksize, log.remains())
+        for first, data in remains.inodes:
+            self._inodes(first, data, REMAINS, None, 0)
+        for directory, data in remains.directories:
+            self.directories.append(OldChunks(directory, 0, data, REMAINS))
 
     def _block(self, address: int, data: bytes, source: str, time: int | None, age: int) -> None:
         raw, fs = self._raw, self._raw.fs
@@ -100,14 +115,18 @@ class Past:
         )
 
 
-def _blocks(raw: Raw) -> Iterator[tuple[int, bytes, str, int | None]]:
-    """Yield (byte of the device, bytes, source, time) of older copies of metadata, the oldest first."""
+def _log(raw: Raw) -> Log | None:
+    """Return the log; None without one that can be read."""
     if not raw.fs.fs_journal_version:
-        return
+        return None
     try:
-        log = Log(raw)
+        return Log(raw)
     except DiskError:
-        return
+        return None
+
+
+def _blocks(raw: Raw, log: Log) -> Iterator[tuple[int, bytes, str, int | None]]:
+    """Yield (byte of the device, bytes, source, time) of older copies of metadata, the oldest first."""
     live = [transaction for transaction in log.transactions if transaction.live]
     for transaction in log.transactions[: len(log.transactions) - len(live)]:
         for address, data in log.blocks(transaction):

@@ -23,10 +23,10 @@ from rumpfs.ondisk.ufs.fs import ROOTINO
 from rumpfs.vfs.mount import Vfs
 from rumpfs.vfs.vnode import VLNK
 
-__all__ = ["HOLE", "Volume", "entries", "extents", "read_into"]
+__all__ = ["DISK", "HOLE", "Volume", "entries", "extents", "read_into"]
 
 #: st_dev of the files: the first disk of a rump kernel
-_DEV: Final = makedev(197, 0)
+DISK: Final = makedev(197, 0)
 
 
 class Volume:
@@ -50,7 +50,7 @@ class Volume:
 
     def __init__(self, window: Window, *, force: bool = False) -> None:
         try:
-            self.mp = mount_window(Vfs(Memory()), window, _DEV, MNT_RDONLY | (MNT_FORCE if force else 0))
+            self.mp = mount_window(Vfs(Memory()), window, DISK, MNT_RDONLY | (MNT_FORCE if force else 0))
         except BaseException:
             window.close()
             raise

@@ -41,17 +41,24 @@ class InodeBlock:
         modes: of all of them.
     """
 
-    __slots__ = ("_codec", "_data", "_first", "modes")
+    __slots__ = ("_codec", "_data", "_first", "_sizes", "modes")
 
     def __init__(self, codec: DinodeCodec, data: bytes, first: int) -> None:
         self._codec = codec
         self._data = data
         self._first = first
-        self.modes = codec.modes(data)
+        self._sizes: list[int] | None = None
+        self.modes = codec.column("di_mode", data)
 
     def dinode(self, ino: int) -> Dinode:
         """Return one of them."""
         return self._codec.decode(self._data, (ino - self._first) * self._codec.size)
+
+    def size(self, ino: int) -> int:
+        """Return di_size of one of them."""
+        if self._sizes is None:
+            self._sizes = self._codec.column("di_size", self._data)
+        return self._sizes[ino - self._first]
 
     def stat(self, ino: int) -> tuple[int, ...]:
         """Return the fields `ondisk.ufs.dinode.STAT` of one of them."""
@@ -70,6 +77,11 @@ class Found(NamedTuple):
     ino: int
     mode: int
     block: InodeBlock
+
+    @property
+    def size(self) -> int:
+        """di_size."""
+        return self.block.size(self.ino)
 
     @property
     def dinode(self) -> Dinode:

@@ -204,6 +204,28 @@ PLACES = {
 
 
 @pytest.mark.slow
+def test_a_large_directory_comes_as_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rumpfs.cli.explore.app._ENTRIES", 10)
+    (tmp_path / "tree").mkdir()
+    wanted = [f"f{number:02}" for number in range(47)]
+    for name in wanted:
+        (tmp_path / "tree" / name).write_text(name)
+
+    async def act(hand: Hand) -> None:
+        assert hand.names == [*wanted[:10], "... 37 more: go on for them"]
+        await hand.press(*["down"] * 11)
+        assert hand.names == [*wanted[:20], "... 27 more: go on for them"]
+        assert (hand.app.path, hand.shown("text").strip()) == (b"/f10", "f10")
+        await hand.answer("g", "/f38")
+        assert hand.names == [*wanted[:40], "... 7 more: go on for them"]
+        assert hand.app.path == b"/f38"
+        await hand.press("end")
+        assert hand.names == wanted
+        assert hand.app.path == b"/f40"
+
+    explore(makefs(tmp_path / "tree", tmp_path / "image", 2, "<", 8192, 1024, "-f", "60", "-M", "1m"), act)
+
+
 def test_places_that_there_are_not(image: Path) -> None:
     async def act(hand: Hand) -> None:
         for place, said in PLACES.items():

@@ -146,7 +146,7 @@ def test_partitions_are_named_as_in_the_label(alone: Shell) -> None:
         (["-n", "-y", "text"], 1, "not allowed with"),
         ([], 1, "required: IMAGE"),
         (["unix://sock"], 1, "not for servers"),
-        (["-b", "x", "text"], 1, "invalid int value"),
+        (["-b", "x", "text"], 1, "illegal number"),
         (["-n", "text@1g"], 8, "none at byte"),
     ],
 )

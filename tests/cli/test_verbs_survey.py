@@ -53,6 +53,25 @@ def test_a_survey_knows_the_tree(alone: Shell, image: Path) -> None:
     assert (fs["setuid"], fs["setuid_count"], fs["errors"]) == (["/suid"], 1, [])
 
 
+def test_deleted_files_are_counted(alone: Shell, image: Path) -> None:
+    [before] = _documents(alone.ok("survey", "disk.img").lines)[0]["filesystems"]
+    assert (before["deleted_names"], before["deleted_inodes"]) == (0, 0)
+    shell = "put disk.img a; put disk.img b; put disk.img c; ln b d; mv c e; rm d; rm a"
+    (image.parent / "small").write_bytes(b"x")
+    alone.ok("sh", "-w", "-c", shell.replace("disk.img", "small"), "disk.img:/level0")
+    [after] = _documents(alone.ok("survey", "disk.img").lines)[0]["filesystems"]
+    assert (after["deleted_names"], after["deleted_inodes"]) == (3, 1), "a, c (now e) and d; a alone is free"
+
+
+@pytest.mark.parametrize("name", [name for name in netbsd_images() if name.startswith("clean-v")])
+def test_all_that_a_kernel_deleted_last_is_counted(alone: Shell, name: str) -> None:
+    listed = manifest(name)["deleted"]
+    [fs] = _documents(alone.ok("survey", str(netbsd_image(name))).lines)[0]["filesystems"]
+    # The first name of a chunk loses its inode, and is left as well.
+    assert fs["deleted_names"] >= len(listed)
+    assert fs["deleted_inodes"] >= len({entry["ino"] for entry in listed if entry["nlink_before"] == 1})
+
+
 @pytest.mark.parametrize("name", [name for name in netbsd_images() if name == "mbr-disklabel"])
 def test_every_partition_is_looked_at(alone: Shell, name: str) -> None:
     [found] = _documents(alone.ok("survey", str(netbsd_image(name))).lines)

@@ -22,6 +22,7 @@ from rumpfs.inspect import explain
 from rumpfs.inspect.allocation import allocation
 from rumpfs.inspect.browse import children, head
 from rumpfs.inspect.carve import carve
+from rumpfs.inspect.deleted import count_deleted
 from rumpfs.inspect.disk import tables
 from rumpfs.inspect.hexdump import explained
 from rumpfs.inspect.log import Log, Reader
@@ -32,6 +33,7 @@ from rumpfs.inspect.picture.drawing import Words, draw, frame
 from rumpfs.inspect.picture.html import html
 from rumpfs.inspect.picture.png import png
 from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.remains import Remains
 from rumpfs.inspect.summary import summary
 from rumpfs.inspect.undelete import Search, can_restore, content, target
 from rumpfs.inspect.volume import Volume, extents
@@ -102,6 +104,7 @@ def _log(raw: Raw) -> None:
     reader = Reader(raw, log, Owners(raw))
     for transaction in log.transactions:
         list(reader.read(transaction))
+    list(Remains(raw, log.position.blksize, log.remains()).used())
 
 
 def _undelete(raw: Raw) -> None:
@@ -141,6 +144,7 @@ STUDIES: dict[str, Callable[[Path], Any]] = {
     "map": _raw(_map),
     "browse": _raw(_browse),
     "undelete": _raw(_undelete),
+    "deleted": _raw(count_deleted),
 }
 
 

@@ -11,6 +11,8 @@ from rumpfs.base.errors import BadMagic
 from rumpfs.inspect.log import Log, Reader
 from rumpfs.inspect.names import Names
 from rumpfs.inspect.owners import Kind, Owners
+from rumpfs.inspect.remains import Remains
+from rumpfs.ondisk.ufs.dinode import IFBLK, IFCHR, IFDIR, IFIFO, IFLNK, IFMT, IFREG
 from tests.images_util import manifest, netbsd_image, netbsd_images
 from tests.inspect.studies import studied
 
@@ -20,6 +22,8 @@ SOME = [
     name for name in DIRTY
     if name.endswith(("multi-v2le", "wrap-v1be", "lost-v2be", "revoke-v1le", "timer-v2le", "dirty-swapped"))
 ]  # fmt: skip
+#: as manifests call them
+TYPES = {IFREG: "file", IFDIR: "dir", IFLNK: "symlink", IFIFO: "fifo", IFCHR: "chr", IFBLK: "blk"}
 CLEAN = [name for name in netbsd_images() if name.startswith(("wapbl-clean", "wapbl-end-clean"))]
 
 
@@ -89,6 +93,26 @@ def test_old_transactions_can_still_be_read(name: str) -> None:
     assert [each.live for each in log.transactions] == [False] * len(log.transactions) != []
     times = [each.time for each in log.transactions if each.time is not None]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_what_no_record_lists_is_found_by_itself(name: str) -> None:
+    """Copies of inodes get the numbers that the manifest has for files of their type and size."""
+    facts = manifest(name)
+    types = {entry["ino"]: entry["type"] for entry in facts["entries"]}
+    deleted = {entry["ino"]: entry["size"] for entry in facts["deleted"]}
+    with studied(netbsd_image(name)) as raw:
+        log = Log(raw)
+        remains = Remains(raw, log.position.blksize, log.remains())
+        now = {ino: di.di_gen for ino, di in raw.inodes()}
+    used = list(remains.used())
+    assert {ino for ino, data in remains.directories if ino} & {
+        ino for ino, kind in types.items() if kind == "dir"
+    }
+    same = [(ino, di) for ino, di in used if now.get(ino) == di.di_gen and ino in types]
+    assert same
+    assert all(TYPES[di.di_mode & IFMT] == types[ino] for ino, di in same)
+    assert {ino for ino, di in used if deleted.get(ino) == di.di_size}
 
 
 def test_a_file_system_without_a_log_says_so() -> None:

@@ -112,7 +112,7 @@ def test_what_stat_tells_is_in_the_inode(order, ufs2, old_owner, data):
     for index in range(3):
         dinode = codec.decode(raw, index * codec.size)
         assert codec.stat(raw, index * codec.size) == tuple(getattr(dinode, name) for name in STAT)
-        assert codec.modes(raw)[index] == dinode.di_mode
+        assert codec.column("di_mode", raw)[index] == dinode.di_mode
 
 
 @pytest.mark.parametrize(("ufs2", "room"), [(False, 60), (True, 120)])

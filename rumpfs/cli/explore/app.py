@@ -30,10 +30,11 @@ from rumpfs.inspect.marks import inodes_of
 from rumpfs.inspect.names import Names, lookup
 from rumpfs.inspect.owners import Owners
 from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.shown import one_line
 from rumpfs.ondisk.ufs.dinode import IFDIR
 from rumpfs.ondisk.ufs.fs import ROOTINO
 
-#: Entries of a directory that stand in the tree; the search finds the others.
+#: Entries of a directory that are put into the tree at a time; the next ones come with the cursor.
 _ENTRIES: Final = 5000
 #: What a search finds at most.
 _FOUND: Final = 500
@@ -86,6 +87,7 @@ class Explorer(App[None]):
         self._choice = volumes.choices[0]
         self._names: Names | None = None
         self._owners: Owners | None = None
+        self._rest: dict[int, list[Child]] = {}  # node -> what is not in the tree yet
         self.raw: Raw | None = None
         self.ino = ROOTINO
         self.path = b"/"
@@ -150,19 +152,45 @@ class Explorer(App[None]):
         """Put what is in a directory into the tree, once."""
         if node.children or self.raw is None or node.data is None:
             return
-        found = children(self.raw, node.data.ino)
-        for child in found[:_ENTRIES]:
+        self._rest[node.id] = children(self.raw, node.data.ino)
+        self._go_on(node, _ENTRIES)
+
+    def _go_on(self, node: TreeNode[Child], count: int) -> TreeNode[Child] | None:
+        """Put so many more entries of a directory into the tree; return the first one of them."""
+        rest = self._rest.pop(node.id, [])
+        if node.children and node.children[-1].data is None:
+            node.children[-1].remove()
+        made = [
             node.add(panes.label(child.name, child.kind), child, allow_expand=child.is_dir)
-        if len(found) > _ENTRIES:
-            node.add_leaf(f"... {len(found) - _ENTRIES} more; / finds them")
+            for child in rest[:count]
+        ]
+        if len(rest) > count:
+            self._rest[node.id] = rest[count:]
+            node.add_leaf(f"... {len(rest) - count} more: go on for them")
+        return made[0] if made else None
+
+    def _below(self, node: TreeNode[Child], name: bytes) -> TreeNode[Child] | None:
+        """Return the entry of a name in a directory of the tree; None when there is none."""
+        waiting = (place for place, child in enumerate(self._rest.get(node.id, ()), 1) if child.name == name)
+        place = next(waiting, 0)
+        if place:
+            self._go_on(node, -(-place // _ENTRIES) * _ENTRIES)
+        return next((child for child in node.children if child.data and child.data.name == name), None)
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[Child]) -> None:
         """Read a directory when it is opened."""
         self._fill(event.node)
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Child]) -> None:
-        """Show what is selected."""
-        self._select(event.node)
+        """Show what is selected; where the entries so far end, the next ones come."""
+        node = event.node
+        if node.data is None and node.parent is not None:
+            following = self._go_on(node.parent, _ENTRIES)
+            if following is not None:
+                self.call_after_refresh(self._tree.move_cursor, following)
+                self._select(following)
+            return
+        self._select(node)
 
     def _select(self, node: TreeNode[Child]) -> None:
         if node.data is None or self.raw is None:
@@ -184,7 +212,7 @@ class Explorer(App[None]):
                 continue
             self._fill(node)
             node.expand()
-            below = next((child for child in node.children if child.data and child.data.name == part), None)
+            below = self._below(node, part)
             if below is None:
                 return False
             node = below
@@ -250,7 +278,7 @@ class Explorer(App[None]):
             self._put(widget, what)
 
     async def _show_map(self, raw: Raw) -> None:
-        marked = {} if self.path == b"/" else {panes.shown(self.path): inodes_of(raw, self.path)}
+        marked = {} if self.path == b"/" else {one_line(self.path): inodes_of(raw, self.path)}
         size = self._panes.size
         text = await asyncio.to_thread(
             panes.space, raw, self._choice.address, marked, size.width - 8, max(4, size.height - 22)
@@ -366,14 +394,12 @@ class Explorer(App[None]):
             if index is not None and index >= 0 and not self._reveal(found[index][0]):
                 self.notify("it is not in the part of the tree that is shown", severity="warning")
 
-        self.push_screen(
-            Choose(f"{len(found)} names{more}", [panes.shown(path) for path, _ in found]), chosen
-        )
+        self.push_screen(Choose(f"{len(found)} names{more}", [one_line(path) for path, _ in found]), chosen)
 
     def action_extract(self) -> None:
         """Ask where to, and copy what is selected."""
         name = os.fsdecode(self.path.rpartition(b"/")[2]) or "root"
-        self.push_screen(Ask(f"Copy {panes.shown(self.path)} to", f"./{name}"), self._extract)
+        self.push_screen(Ask(f"Copy {one_line(self.path)} to", f"./{name}"), self._extract)
 
     def _extract(self, target: str | None) -> None:
         if target:

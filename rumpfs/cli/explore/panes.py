@@ -14,6 +14,7 @@ from rumpfs.inspect.allocation import allocation, grid_of
 from rumpfs.inspect.browse import children, head
 from rumpfs.inspect.explain import Explanation
 from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.shown import one_line
 from rumpfs.inspect.structures import Structure
 from rumpfs.ondisk.ufs.dinode import IFDIR, IFLNK, IFMT, IFREG
 
@@ -28,15 +29,9 @@ _FIELDS: Final = ("cyan", "yellow", "green", "magenta", "bright_blue", "bright_r
 _STYLES: Final = {IFDIR: "bold bright_blue", IFLNK: "cyan", IFREG: ""}
 
 
-def shown(name: bytes) -> str:
-    """Return a name as text of one line."""
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
-
-
 def label(name: bytes, kind: int) -> Text:
     """Return how a name stands in the tree."""
-    return Text(shown(name) + ("/" if kind == IFDIR else ""), style=_STYLES.get(kind, "yellow"))
+    return Text(one_line(name) + ("/" if kind == IFDIR else ""), style=_STYLES.get(kind, "yellow"))
 
 
 def preview(raw: Raw, ino: int) -> RenderableType:
@@ -55,7 +50,7 @@ def preview(raw: Raw, ino: int) -> RenderableType:
         return Group(Text(count_text(len(found), "entry").replace("entrys", "entries"), style="bold"), *lines)
     data = head(raw, ino, _PREVIEW)
     if kind == IFLNK:
-        return Text("leads to ").append(shown(data), style="cyan")
+        return Text("leads to ").append(one_line(data), style="cyan")
     if kind != IFREG:
         return Text("a device, FIFO or socket has no content", style="italic")
     more = [Text(f"the first {size_text(_PREVIEW)} of {size_text(di.di_size)}", style="italic")]

@@ -15,6 +15,7 @@ from rumpfs.cli.images.studying import studied
 from rumpfs.cli.tool import Failure
 from rumpfs.inspect.disk import Part, Table, tables
 from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.shown import one_line
 
 
 class Choice(NamedTuple):
@@ -88,8 +89,8 @@ def _parts(found: list[Table]) -> Iterator[Part]:
 
 def _words(raw: Raw) -> str:
     fs = raw.fs
-    label = fs.fs_volname.decode("utf-8", "backslashreplace")
-    mounted = fs.fs_fsmnt.decode("utf-8", "backslashreplace")
+    label = one_line(fs.fs_volname)
+    mounted = one_line(fs.fs_fsmnt)
     about = f"FFSv{2 if fs.ufs2 else 1}, {size_text(raw.frags * fs.fs_fsize)}"
     about += f", label {label}" if label else ""
     return about + (f", last mounted on {mounted}" if mounted else "")

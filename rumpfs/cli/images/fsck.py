@@ -35,6 +35,7 @@ _INTERVAL: Final = 0.25
 def run(tool: Tool, args: Namespace) -> None:
     """Check an image as the command line says."""
     statuses = FSCK_EXIT_USAGE, FSCK_EXIT_CHECK_FAILED
+    tool.unwritten = FSCK_EXIT_CHECK_FAILED
     try:
         with opened(args.image, args.how == "no", *statuses, overlay=args.overlay or "") as window:
             tool.status = _Run(tool, args, window).check()

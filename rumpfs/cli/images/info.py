@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from rumpfs.base.address import parse_image
+from rumpfs.base.errors import BadMagic, DiskError
 from rumpfs.cli.images.opening import opened
 from rumpfs.cli.listing import full_time, human
 from rumpfs.cli.tool import Failure, Tool, json_name, json_text
 from rumpfs.dev.window import Window
 from rumpfs.inspect.disk import Part, Table, tables
+from rumpfs.inspect.shown import one_line
 from rumpfs.inspect.summary import Read, Summary, summary
+from rumpfs.ondisk.ufs.superblock import find_superblock
 
 _INDENT: Final = "  "
 
@@ -30,11 +33,22 @@ def run(tool: Tool, args: Namespace) -> None:
                 else:
                     tool.write("".join(f"{line}\n" for line in _text(text, window, found, whole)))
                 if not found and whole is None:
-                    tool.error(f"{text}: no partition table and no FFS is in it")
+                    tool.error(_nothing(text, window))
         except Failure as failure:
             tool.error(failure.text)
     if args.json:
         tool.write(json_text({"images": documents}))
+
+
+def _nothing(text: str, window: Window) -> str:
+    """Return why nothing is to be said of an image."""
+    try:
+        find_superblock(window.pread, window.size, text)
+    except BadMagic:
+        pass
+    except DiskError as error:
+        return f"{error}; rumpfs carve {text} looks for copies of the superblock"
+    return f"{text}: no partition table and no FFS is in it"
 
 
 def _part(window: Window, part: Part) -> Read:
@@ -95,17 +109,13 @@ def _summary_text(fs: Summary, indent: str) -> Iterator[str]:
     used = f"{human(fs.used)} ({percent}) used, {human(fs.free)} free"
     yield f"{indent}{used}; {fs.files} files, {fs.files_free} more possible"
     if fs.label:
-        yield f"{indent}label {_shown(fs.label)}"
-    mounted = f" on {_shown(fs.last_mounted_on)}" if fs.last_mounted_on else ""
+        yield f"{indent}label {one_line(fs.label)}"
+    mounted = f" on {one_line(fs.last_mounted_on)}" if fs.last_mounted_on else ""
     yield f"{indent}last written {full_time(fs.last_written * 10**9)}{mounted}"
     if fs.log is not None:
         yield f"{indent}log: {fs.log}"
     for warning in fs.warnings:
         yield f"{indent}warning: {warning}"
-
-
-def _shown(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
 
 
 # --- for programs -----------------------------------------------------------------------------------------

@@ -12,7 +12,10 @@ from rumpfs.cli.tool import Tool, json_name, json_text
 from rumpfs.inspect.log import Log, NameChange, Reader, Touch, Transaction
 from rumpfs.inspect.names import Names
 from rumpfs.inspect.owners import Kind, Owners
+from rumpfs.inspect.remains import Remains
+from rumpfs.inspect.shown import one_line
 from rumpfs.ondisk.layout import ORDER_NAMES
+from rumpfs.ondisk.ufs.dinode import Dinode
 
 _INDENT: Final = "  "
 
@@ -31,11 +34,15 @@ def run(tool: Tool, args: Namespace) -> None:
         reader = Reader(raw, log, Owners(raw))
         shown = [_Shown(each, list(reader.read(each))) for each in log.transactions]
         paths = _Paths(Names(raw), reader)
+        runs = [] if args.live else log.remains()
+        remains = Remains(raw, log.position.blksize, runs)
     shown = [each for each in shown if each.transaction.live or not args.live]
     if args.json:
-        tool.write(json_text(_document(args.image, log, shown, paths)))
+        document = _document(args.image, log, shown, paths)
+        tool.write(json_text({**document, "remains": _remains(runs, remains)}))
     else:
         tool.write("".join(f"{line}\n" for line in _text(args.image, log, shown, paths, args.verbose)))
+        tool.write("".join(f"{line}\n" for line in _remains_text(runs, remains, paths, args.verbose)))
     if log.damage:
         tool.error(log.damage)
 
@@ -58,13 +65,13 @@ class _Paths:
     def shown(self, ino: int) -> str:
         """Return an inode, with a name when one is known."""
         path = self(ino)
-        return f"inode {ino}" + (f", {path.decode('utf-8', 'backslashreplace')}" if path else "")
+        return f"inode {ino}" + (f", {one_line(path)}" if path else "")
 
     def entry(self, change: NameChange) -> str:
         """Return a name, with its directory when that is known."""
         above = self(change.directory) if change.directory else None
-        where = "?" if above is None else above.decode("utf-8", "backslashreplace").rstrip("/")
-        return f"{where}/{change.name.decode('utf-8', 'backslashreplace')}"
+        where = "?" if above is None else one_line(above).rstrip("/")
+        return f"{where}/{one_line(change.name)}"
 
 
 # --- for people -------------------------------------------------------------------------------------------
@@ -98,15 +105,31 @@ def _transaction_text(number: int, shown: _Shown, paths: _Paths, verbose: bool) 
         for name in touch.names:
             yield f"{_INDENT}{name.change:8} {paths.entry(name)} (inode {name.ino})"
         for inode in touch.inodes:
-            di = inode.dinode
-            about = f"{type_name(di.di_mode)}, {di.di_size} bytes, {di.di_nlink} names"
-            about = about if di.di_mode else "free"
-            yield f"{_INDENT}{inode.change:8} {paths.shown(inode.ino)}: {about}"
+            yield f"{_INDENT}{inode.change:8} {paths.shown(inode.ino)}: {_about(inode.dinode)}"
     for address, length in transaction.revoked:
         if verbose:
             yield f"{_INDENT}revoked  {length} bytes at byte {address}"
     for ino, _ in transaction.inodes:
         yield f"{_INDENT}nameless {paths.shown(ino)}"
+
+
+def _about(di: Dinode) -> str:
+    """Return what an inode is."""
+    return f"{type_name(di.di_mode)}, {di.di_size} bytes, {di.di_nlink} names" if di.di_mode else "free"
+
+
+def _remains_text(runs: list[bytes], remains: Remains, paths: _Paths, verbose: bool) -> Iterator[str]:
+    """Yield what is left of transactions whose beginning is overwritten."""
+    if not runs:
+        return
+    inodes = list(remains.used())
+    whole = f"{len(inodes)} copies of inodes, {len(remains.directories)} pieces of directories"
+    yield f"overwritten at the beginning: {sum(map(len, runs))} bytes; {whole}"
+    for ino, di in inodes if verbose else ():
+        yield f"{_INDENT}once     {paths.shown(ino)}: {_about(di)}"
+    for ino, data in remains.directories if verbose else ():
+        whose = f"directory {paths.shown(ino)}" if ino else "a directory"
+        yield f"{_INDENT}once     {whose}: {len(data)} bytes of it"
 
 
 def _kind(kind: Kind) -> str:
@@ -131,6 +154,17 @@ def _document(image: str, log: Log, shown: list[_Shown], paths: _Paths) -> dict[
         "tail": log.header.wc_tail,
         "damage": log.damage or None,
         "transactions": [_transaction(each, paths) for each in shown],
+    }
+
+
+def _remains(runs: list[bytes], remains: Remains) -> dict[str, object]:
+    return {
+        "length": sum(map(len, runs)),
+        "inodes": [
+            {"inode": ino, "type": type_name(di.di_mode), "size": di.di_size, "nlink": di.di_nlink}
+            for ino, di in remains.used()
+        ],
+        "directories": [{"directory": ino or None, "length": len(data)} for ino, data in remains.directories],
     }
 
 

@@ -66,6 +66,9 @@ def run(tool: Tool, args: Namespace) -> None:
         image = parse_image(args.image)
     except AddressError as error:
         raise Failure(str(error), USAGE) from error
+    for source in (*args.sources, *args.specs):
+        if os.path.isfile(source) and os.path.exists(image.path) and os.path.samefile(source, image.path):
+            raise Failure(f"{args.image}: the image is to be made of this; it is not written over")
     if args.exclude and not (args.specs or len(args.sources) > 1):
         raise Failure("-x leaves out what no manifest names, and there is none: give -F FILE", USAGE)
     sizes = _sizes(args)
@@ -73,7 +76,7 @@ def run(tool: Tool, args: Namespace) -> None:
     progress = Progress(AUTO)
     gc.disable()  # a tree of many files is no garbage, and takes long to look through
     try:
-        with ExitStack() as stack, tempfile.TemporaryFile(dir=_spool_directory(image)) as spool:
+        with ExitStack() as stack, _spool(image) as spool:
             root = _tree(args, spool, stack)
             _finish(root, sizes["timestamp"], p.version == 2)
             made = _make(args, image, root, p, sizes, progress)
@@ -146,9 +149,16 @@ def _parameters(args: Namespace, sizes: dict[str, Any]) -> Parameters:
 # --- the files
 
 
-def _spool_directory(image: ImageAddress) -> str | None:
-    """Return where contents are kept that cannot be read twice: beside the image, or (None) as usual."""
-    return None if _existing(image) else os.path.dirname(os.path.abspath(image.path))
+def _spool(image: ImageAddress) -> IO[bytes]:
+    """Return a file for contents that cannot be read twice: beside the image, or where such files are.
+
+    Errors: OSError, with the name of the directory.
+    """
+    directory = tempfile.gettempdir() if _existing(image) else os.path.dirname(os.path.abspath(image.path))
+    try:
+        return tempfile.TemporaryFile(dir=directory)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, directory) from error
 
 
 def _tree(args: Namespace, spool: IO[bytes], stack: ExitStack) -> Node:

@@ -31,6 +31,8 @@ def run(tool: Tool, args: Namespace) -> None:
     for name in ("width", "height"):
         if not 0 <= getattr(args, name) <= _MOST:
             raise Failure(f"--{name} {getattr(args, name)}: must be 1 to {_MOST}", USAGE)
+    if args.output:
+        tool.spare(args.output, args.image)
     with studied(args.image) as raw:
         marks = [_inodes(raw, args.image, path) for path in args.files]
         if args.json:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rumpfs.base.address import AddressError, ImageAddress, parse_image
 from rumpfs.base.errors import VfsError
 from rumpfs.base.sizes import SizeError, parse_size
-from rumpfs.cli.images.opening import opened
+from rumpfs.cli.images.opening import opened, reported
 from rumpfs.cli.images.reproducible import now, random_source
 from rumpfs.cli.tool import USAGE, Failure, Tool
 from rumpfs.cli.verbs.newfs import NUMBERS
@@ -31,6 +31,8 @@ def run(tool: Tool, args: Namespace) -> None:
     except AddressError as error:
         raise Failure(str(error), USAGE) from error
     size = _size(args)
+    if not size and not os.path.lexists(image.path):
+        raise Failure(f"{image.path}: No such file or directory: -s SIZE makes it")
     made = _plan(args, size) if size else None
     if made and args.show:
         tool.write(describe(args.image, made))
@@ -72,15 +74,13 @@ def _log(args: Namespace, size: int) -> int:
 
 def _make_room(image: ImageAddress, size: int) -> None:
     """Make an image that is missing or too short as large as it has to be."""
-    try:
+    with reported(image.path, image.path):
         hostfile = HostFile.open(image.path, create=True)
         try:
             if hostfile.is_regular:
                 hostfile.extend(image.offset + size)
         finally:
             hostfile.close()
-    except VfsError as error:
-        raise Failure(f"{image.path}: {error}") from error
 
 
 def _plan(args: Namespace, size: int) -> Newfs:

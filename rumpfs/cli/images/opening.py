@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,8 +58,19 @@ def reported(text: str, path: str, status: int = FAILED) -> Iterator[None]:
         yield
     except VfsError as error:
         why = error.why if error.why not in ("", path) else errno.strerror(error.errno)
+        if error.errno == errno.ENOENT:
+            why += _near(path)
         raise Failure(why if why.startswith(path) else f"{text}: {why}", status) from error
     except DiskError as error:
         raise Failure(str(error), status) from error
     except OSError as error:
         raise Failure(f"{error.filename or text}: {error.strerror or error}", status) from error
+
+
+def _near(path: str) -> str:
+    """Return what may be meant by a path at which there is nothing; empty when that is not known."""
+    for mark in ":@":
+        head, separator, rest = path.rpartition(mark)
+        if separator and os.path.isfile(head):
+            return f": {head} is there, but {mark}{rest} is no partition (:a, :2, :s2a) and no offset (@1m)"
+    return ""

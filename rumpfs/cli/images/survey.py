@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -12,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, NamedTuple
 
-from rumpfs.cli.tool import Failure, Tool
+from rumpfs.cli.tool import Failure, Tool, json_line
 from rumpfs.inspect.survey import survey
 
 
@@ -20,7 +19,7 @@ def run(tool: Tool, args: Namespace) -> None:
     """Print a line of JSON for each image of the command line."""
     found = _on_cluster(args) if args.dask else _in_processes(args)
     for document in _ordered(found) if args.ordered else (document for _, document in found):
-        tool.write(json.dumps({"schema_version": 1, **document}, ensure_ascii=False) + "\n")
+        tool.write(json_line(document))
         tool.flush()
         if document["error"] is not None:
             tool.error(document["error"])

@@ -16,6 +16,7 @@ from rumpfs.cli.verbs.undelete import CONFIDENCES
 from rumpfs.client.records import TYPE_NAMES
 from rumpfs.inspect import undelete
 from rumpfs.inspect.raw import Raw
+from rumpfs.inspect.shown import one_line
 from rumpfs.inspect.undelete import Deleted, Search
 
 #: permissions that restored files may have: who restores need not be whose they were
@@ -33,7 +34,9 @@ def run(tool: Tool, args: Namespace) -> None:
             restorable = [each for each in found if undelete.can_restore(each)]
             _Restorer(tool, raw, args.tree).tree(restorable)
         elif wanted is not None:
-            _Restorer(tool, raw, args.output).chosen(_chosen(tool, found, wanted))
+            chosen = _chosen(tool, found, wanted)
+            if chosen:
+                _Restorer(tool, raw, args.output).chosen(chosen)
         elif args.json:
             tool.write(json_text({"image": args.image, "deleted": [_document(each) for each in found]}))
         else:
@@ -42,6 +45,8 @@ def run(tool: Tool, args: Namespace) -> None:
 
 def _wanted(args: Namespace) -> list[bytes] | None:
     """Return what is to be restored; None for nothing. Errors: Failure: the command line is wrong."""
+    if "" in (args.output, args.tree):
+        raise Failure("an empty path is no directory", USAGE)
     action, *names = args.words or ["ls"]
     if action == "ls" and not names:
         if args.output is not None:
@@ -190,9 +195,8 @@ def _text(found: list[Deleted], verbose: bool) -> Iterator[str]:
         size = str(each.size) if each.size >= 0 else "-"
         when = each.mtime_ns if each.mtime_ns is not None else each.deleted_ns
         date = full_time(when)[:19] if when else "-"
-        path = each.path.decode("utf-8", "backslashreplace")
         name = CONFIDENCES[each.confidence]
-        yield f"{name:6} {_type(each):8} {size:>12} {date:19} {each.ino or '-':>10} {path}"
+        yield f"{name:6} {_type(each):8} {size:>12} {date:19} {each.ino or '-':>10} {one_line(each.path)}"
         if verbose:
             if each.deleted_ns:
                 yield f"       removed {full_time(each.deleted_ns)}"

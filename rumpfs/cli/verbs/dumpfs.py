@@ -18,8 +18,7 @@ EXAMPLES: Final = """\
 def arguments(parser: Parser) -> None:
     """Add the options."""
     parser.flag("-s", "superblock", "the superblock and the summary only")
-    text = "use the superblock copy at this sector of 512 bytes"
-    parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0, help=text)
+    parser.sector()
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")
     text = "image, partition, byte at which it begins"
     parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)

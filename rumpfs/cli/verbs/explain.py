@@ -25,8 +25,7 @@ shows what is on the disk.
 
 def arguments(parser: Parser) -> None:
     """Add the options."""
-    text = "use the superblock copy at this sector of 512 bytes"
-    parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0, help=text)
+    parser.sector()
     parser.flag("-v", "verbose", "all fields of all structures, also where there are many")
     parser.flag("--raw", "raw", "do not replay a log")
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")

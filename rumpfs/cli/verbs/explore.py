@@ -21,8 +21,7 @@ to the image. It needs textual: pip install 'rumpfs[tui]'.
 
 def arguments(parser: Parser) -> None:
     """Add the options."""
-    text = "use the superblock copy at this sector of 512 bytes"
-    parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0, help=text)
+    parser.sector()
     text = "image, partition, byte at which it begins"
     parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)
 

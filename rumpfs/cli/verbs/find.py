@@ -33,6 +33,8 @@ _TYPES: Final = {
 }  # fmt: skip
 _UNITS: Final = {"": 512, "c": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _DAY: Final = 86400
+#: a line of -ls up to the path: inode, mode, links, owner, group, size, time
+_LONG: Final = "%8d %s %3d %5d %5d %10s %s "
 
 
 def _pattern(text: str, ignorecase: bool = False) -> re.Pattern[str]:
@@ -58,7 +60,7 @@ def _type(text: str) -> Test:
     wanted = _TYPES.get(text)
     if wanted is None:
         raise ArgumentTypeError(f"{text!r} is no type: it is one of {' '.join(_TYPES)}")
-    return lambda found: TYPE_NAMES.get((found.st.st_mode & S_IFMT) >> 12) == wanted
+    return lambda found: TYPE_NAMES.get((found.mode & S_IFMT) >> 12) == wanted
 
 
 def _amount(text: str, what: str) -> Callable[[int], bool]:
@@ -77,7 +79,7 @@ def _size(text: str) -> Test:
     if unit not in _UNITS:
         raise ArgumentTypeError(f"{text!r}: a size ends in one of {' '.join(_UNITS)}, or counts 512 bytes")
     size, matches = _UNITS[unit], _amount(text.removesuffix(unit), "size")
-    return lambda found: matches(-(-found.st.st_size // size))
+    return lambda found: matches(-(-found.size // size))
 
 
 def _age(field: str) -> Callable[[str], Test]:
@@ -102,17 +104,17 @@ def _perm(text: str) -> Test:
         raise ArgumentTypeError(f"{text!r} are no permissions: 644 exactly, -022 all of it, /022 any of it")
     bits = int(digits, 8)
     if text[0] == "-":
-        return lambda found: found.st.st_mode & bits == bits
+        return lambda found: found.mode & bits == bits
     if text[0] == "/":
-        return lambda found: not bits or bool(found.st.st_mode & bits)
-    return lambda found: found.st.st_mode & 0o7777 == bits
+        return lambda found: not bits or bool(found.mode & bits)
+    return lambda found: found.mode & 0o7777 == bits
 
 
 def _empty(found: Visit) -> bool:
-    kind = found.st.st_mode & S_IFMT
+    kind = found.mode & S_IFMT
     if kind == S_IFDIR:
         return not found.place.files.listdir(found.place.path)
-    return kind == S_IFREG and not found.st.st_size
+    return kind == S_IFREG and not found.size
 
 
 #: primary -> its argument, what makes a test of it, and the help
@@ -194,7 +196,13 @@ def _expression(parts: Sequence[Test | str]) -> Test:
             negate = False
     if negate or (len(alternatives) > 1 and not alternatives[-1]):
         raise ValueError(f"nothing follows {'-not' if negate else '-o'}")
-    return lambda found: any(all(test(found) for test in tests) for tests in alternatives)
+    together = [_all(tests) for tests in alternatives]
+    return together[0] if len(together) == 1 else lambda found: any(test(found) for test in together)
+
+
+def _all(tests: list[Test]) -> Test:
+    """Return the test that holds when all do."""
+    return tests[0] if len(tests) == 1 else lambda found: all(test(found) for test in tests)
 
 
 def _not(test: Test) -> Test:
@@ -219,9 +227,10 @@ def run(tool: Tool, args: Namespace) -> None:
             return not deep and not (args.one and found.st.st_dev != device)
 
         show = _shower(tool, args, top, entries)
+        least = args.mindepth
         for found in walk(tool, top, enter, args.bottom_up):
             try:
-                if found.depth >= args.mindepth and (matches is None or matches(found)):
+                if found.depth >= least and (matches is None or matches(found)):
                     show(found)
             except OSError as error:
                 tool.failed(str(found.place), error)
@@ -242,16 +251,13 @@ def _shower(
 
     def long(found: Visit) -> None:
         st = found.st
-        mode, size, when = (
-            listing.mode_string(st.st_mode),
-            listing.size_text(st),
-            listing.when(st.st_mtime_ns, now),
-        )
-        owner = f"{st.st_nlink:>3} {st.st_uid:>5} {st.st_gid:>5}"
-        head = f"{st.st_ino:>8} {mode} {owner} {size:>10} {when} ".encode()
+        mode, size = listing.mode_string(st.st_mode), listing.size_text(st)
+        when = listing.when(st.st_mtime_ns, now)
+        # The oldest way to format is the fastest one, and this is done for each of a million files.
+        head = _LONG % (st.st_ino, mode, st.st_nlink, st.st_uid, st.st_gid, size, when)
         target = _target(found)
         arrow = b"" if target is None else b" -> " + target
-        tool.write_bytes(head + prefix + found.path + arrow + b"\n")
+        tool.write_bytes(head.encode() + prefix + found.path + arrow + b"\n")
 
     def document(found: Visit) -> None:
         place = found.place

@@ -32,8 +32,7 @@ def arguments(parser: Parser) -> None:
     text = "repair what a crash leaves behind, and give up when anything else is wrong"
     how.add_argument("-p", dest="how", action="store_const", const="preen", help=text)
     parser.flag("-f", "force", "check also what says that it is clean")
-    text = "use the superblock copy at this sector of 512 bytes"
-    parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0, help=text)
+    parser.sector()
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")
     text = "leave the image as it is, and keep the changes in FILE (rumpfs overlay)"
     parser.add_argument("--overlay", metavar="FILE", help=text)

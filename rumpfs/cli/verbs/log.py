@@ -15,6 +15,8 @@ EXAMPLES: Final = """\
 
 Transactions that count when the file system is mounted are live; the others are in their places, and show
 what it looked like before. An inode is shown as `perhaps' changed when no older copy of it is in the log.
+Each mount begins at the start of the log again and overwrites the beginning of older transactions, with the
+list of what they hold; in the rest, copies of inodes and pieces of directories are counted, -v shows them.
 Exit status: 1 when there is no log, or when it is damaged.
 """
 

@@ -17,7 +17,8 @@ from rumpfs.base.linefile import LineFile
 from rumpfs.cli import hostcommand
 from rumpfs.cli.relay import Relay
 from rumpfs.cli.tool import USAGE, Failure, Parser, Tool
-from rumpfs.client.raw import CONNECT_TIMEOUT, dial
+from rumpfs.client.dialling import dial
+from rumpfs.client.raw import CONNECT_TIMEOUT
 from rumpfs.client.stubs import ROWS
 from rumpfs.sysproxy import kdump
 from rumpfs.sysproxy.ktrace import Called, Record, Trace

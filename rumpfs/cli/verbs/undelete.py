@@ -18,10 +18,12 @@ EXAMPLES: Final = """\
 
 confidence:
   high    all of its blocks are free, and the inode is surely its own; or only its names are gone
-  medium  all of its blocks are free, but the inode has been another file's since
+  medium  all of its blocks are free, but the inode has been another file's since, or its number was inferred
   low     other files have some of its blocks, or it is not sure whose the copy of the inode is
   name    nothing but the name is left: the kernel clears inodes, and no older copy was found in a log
 
+Content is found by older copies of inodes, so only where there is a log; also in what a log holds from before
+the last mounts, as far as they have not overwritten it. Look before you mount an image for writing.
 Restored files keep their permissions and times. What other files have now is zeros in them, and is told.
 Nothing is overwritten. Exit status: 1 when something could not be restored.
 """
@@ -35,8 +37,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--min", dest="least", metavar="CONFIDENCE", choices=CONFIDENCES, help=text)
     parser.flag("-v", "verbose", "say for each file what the confidence comes from")
     parser.flag("--quick", "quick", "do not read all free blocks for deleted directories")
-    parser.add_argument("-b", dest="sblock", metavar="SECTOR", type=int, default=0,
-                        help="use the superblock copy at this sector of 512 bytes")  # fmt: skip
+    parser.sector()
     parser.flag("--json", "json", "a JSON document; see rumpfs help json")
     text = "image, partition, byte at which it begins"
     parser.add_argument("image", metavar="IMAGE[:PART][@OFFSET]", help=text)

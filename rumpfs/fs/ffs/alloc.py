@@ -42,11 +42,6 @@ _CONTIGDIRS_MAX: Final = 255
 _GEN_MAX: Final = 1 << 30
 
 
-def new_generation() -> int:
-    """Return a generation number for an inode that never had one."""
-    return random.randint(1, _GEN_MAX)
-
-
 class Alloc:
     """The groups of a file system that is mounted for writing.
 
@@ -77,6 +72,11 @@ class Alloc:
         self.freed = 0
 
     # --- groups ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def new_generation() -> int:
+        """Return a generation number for an inode that never had one."""
+        return random.randint(1, _GEN_MAX)
 
     def _group(self, cg: int) -> CylGroup:
         """Return a group that is about to be changed. Errors: EIO."""
@@ -404,7 +404,7 @@ class Alloc:
         while group.initediblk <= index:
             ino = group.cgx * fs.fs_ipg + group.initediblk
             bp = bufs.getblk(fs.ino_to_fsba(ino) << fs.fs_fshift, fs.fs_bsize)
-            inodes = (codec.encode(free._replace(di_gen=new_generation())) for _ in range(fs.fs_inopb))
+            inodes = (codec.encode(free._replace(di_gen=self.new_generation())) for _ in range(fs.fs_inopb))
             bp.data[:] = b"".join(inodes)
             bufs.bwrite(bp)
             group.initediblk = min(group.initediblk + fs.fs_inopb, fs.fs_ipg)

@@ -21,7 +21,6 @@ from rumpfs.abi.mount import (
 from rumpfs.base.copy import CopyInStr
 from rumpfs.base.errors import DiskError, VfsError
 from rumpfs.fs.ffs.ufsmount import FfsMount
-from rumpfs.fs.ffs.wapbl.replay import count_as_free, replay_start
 from rumpfs.fs.ffs.writing import check_writable
 from rumpfs.ondisk.ufs.ckhash import check_superblock_hash
 from rumpfs.ondisk.ufs.superblock import Superblock, find_superblock
@@ -110,6 +109,8 @@ def mount_window(
     readonly = bool(flags & MNT_RDONLY)
     replayed = None
     if fs.has_wapbl and _replays(fs, replay, flags):
+        from rumpfs.fs.ffs.wapbl.replay import replay_start  # most of what is read has no log
+
         replayed = replay_start(window, fs, force, readonly)
     if replayed is not None:
         if readonly:
@@ -125,6 +126,8 @@ def mount_window(
         if not readonly:
             mp.start_writing(flags)
         elif replayed is not None:
+            from rumpfs.fs.ffs.wapbl.replay import count_as_free
+
             count_as_free(mp, replayed.inodes)
     except BaseException:
         mp.release()

@@ -30,14 +30,9 @@ from rumpfs.base.clock import now
 from rumpfs.base.errors import Corrupt, VfsError
 from rumpfs.dev.buf import BufCache
 from rumpfs.dev.overlay import Overlay
-from rumpfs.fs.ffs.alloc import Alloc, new_generation
 from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.inodetable import Put, inode_table
 from rumpfs.fs.ffs.vnops import vnode_class
-from rumpfs.fs.ffs.wapbl import position
-from rumpfs.fs.ffs.wapbl.log import Log
-from rumpfs.fs.ffs.wapbl.replay import Replayed, replay_finish
-from rumpfs.fs.ffs.wapbl.transaction import Transaction
 from rumpfs.ondisk.ufs.dinode import Dinode
 from rumpfs.ondisk.ufs.fs import (
     FS_42POSTBLFMT,
@@ -55,7 +50,10 @@ from rumpfs.vfs.vnode import NODEV, type_of
 if TYPE_CHECKING:
     from rumpfs.base.copy import Buffer
     from rumpfs.dev.window import Window
+    from rumpfs.fs.ffs.alloc import Alloc
     from rumpfs.fs.ffs.ufsmount import FfsMount
+    from rumpfs.fs.ffs.wapbl.replay import Replayed
+    from rumpfs.fs.ffs.wapbl.transaction import Transaction
     from rumpfs.ondisk.ufs.superblock import Superblock
     from rumpfs.vfs.cred import Cred
     from rumpfs.vfs.syncer import Syncer
@@ -153,6 +151,10 @@ class Writing(Mount):
 
         Errors: EROFS; EINVAL: it cannot have a log; ENOSPC: there is no room for one; EIO.
         """
+        from rumpfs.fs.ffs.alloc import Alloc  # what only reads starts without all that
+        from rumpfs.fs.ffs.wapbl import position
+        from rumpfs.fs.ffs.wapbl.replay import replay_finish
+
         fs = self.um_fs
         check_writable(fs, self.um_window, bool(flags & MNT_FORCE))
         removed = position.is_to_go(fs)
@@ -176,6 +178,8 @@ class Writing(Mount):
 
     def _start_plainly(self, logged: bool, removed: bool) -> None:
         """Begin without a log; `logged`: make one, `removed`: remove one before. Errors: ENOSPC, EIO."""
+        from rumpfs.fs.ffs.wapbl import position
+
         self.say_unclean()
         if removed:
             position.remove_log(self._mp)
@@ -184,6 +188,10 @@ class Writing(Mount):
 
     def _start_log(self, replayed: Replayed | None) -> None:
         """Use the log from now on (wapbl_start). Errors: EINVAL, ENOSPC, EIO."""
+        from rumpfs.fs.ffs.wapbl import position
+        from rumpfs.fs.ffs.wapbl.log import Log
+        from rumpfs.fs.ffs.wapbl.transaction import Transaction
+
         fs = self.um_fs
         place, order = position.open_position(self._mp)
         if replayed is None:
@@ -456,7 +464,7 @@ class Writing(Mount):
             ino = self.um_alloc.inode(parent, mode)
             old = self._table.peek(ino)
             if not old.di_mode:
-                return ino, (old.di_gen + 1 & _GEN_MASK) or new_generation()
+                return ino, (old.di_gen + 1 & _GEN_MASK) or self.um_alloc.new_generation()
             where = f"{self.um_fs.where}: inode {ino}"
             self._mp.damaged(Corrupt(where, "di_mode", old.di_mode, "its group has it as free; run fsck_ffs"))
         raise VfsError(errno.EIO, "the maps of free inodes are damaged")

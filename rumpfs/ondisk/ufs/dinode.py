@@ -7,7 +7,6 @@ itemgetter call and one tuple. Source: NetBSD sys/ufs/ufs/dinode.h.
 from __future__ import annotations
 
 import functools
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -156,7 +155,7 @@ class DinodeCodec:
     """
 
     __slots__ = (
-        "_codec", "_convert", "_mode", "_old_owner", "_order", "_places", "_pointers", "_room", "decode",
+        "_codec", "_columns", "_convert", "_old_owner", "_order", "_places", "_pointers", "_room", "decode",
         "record", "size", "stat", "ufs2",
     )  # fmt: skip
 
@@ -167,7 +166,7 @@ class DinodeCodec:
         self.record = UFS2_DINODE if ufs2 else UFS1_DINODE
         self._codec = self.record.codec(order)
         self.size = self._codec.size
-        self._mode = struct.Struct(f"{order}H{self.size - 2}x")
+        self._columns: dict[str, Callable[[Buffer], Iterator[tuple[int]]]] = {}
         self._pointers = self.record.offset("di_db")
         self._room = MAXSYMLINKLEN_UFS2 if ufs2 else MAXSYMLINKLEN_UFS1
         stored = self._stored(Dinode._fields)
@@ -206,9 +205,18 @@ class DinodeCodec:
         """Yield the inodes that tile `data`, whose length is a multiple of `size`."""
         return map(self._convert, self._codec.iter_unpack_flat(data))
 
-    def modes(self, data: Buffer) -> list[int]:
-        """Return di_mode of the inodes that tile `data`, whose length is a multiple of `size`."""
-        return [mode for (mode,) in self._mode.iter_unpack(data)]
+    def column(self, name: str, data: Buffer) -> list[int]:
+        """Return one field, which is a number, of the inodes that tile `data`.
+
+        Args:
+            name: of the field in `record`.
+            data: as many bytes as `size`, or a multiple of that.
+        """
+        column = self._columns.get(name)
+        if column is None:
+            column = self.record.only((name,)).codec(self._order).iter_unpack_flat
+            self._columns[name] = column
+        return [value for (value,) in column(data)]
 
     def fast_symlink(self, data: Buffer, offset: int, length: int) -> bytes:
         """Return the text of a symlink that is kept in the inode at `offset`.
