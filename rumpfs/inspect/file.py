@@ -101,6 +101,6 @@ class ImageFile(io.RawIOBase):
         data = bytearray(max(0, self._vp.i_size - self._at))
         view = memoryview(data)
         done = 0
-        while count := self.readinto(view[done : done + _CHUNK]):
+        while done < len(view) and (count := self.readinto(view[done : done + _CHUNK])):
             done += count
         return bytes(view[:done])

@@ -22,8 +22,8 @@ from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.fs.ffs.vnops import FfsLnk
 from rumpfs.inspect.file import ImageFile, reported
-from rumpfs.inspect.volume import HOLE, Volume, entries, extents
-from rumpfs.inspect.walk import Directory, walk
+from rumpfs.inspect.volume import HOLE, Volume, entries, extents, read_into
+from rumpfs.inspect.walk import Directory, Found, regular, walk
 from rumpfs.vfs.cred import ROOT
 from rumpfs.vfs.mount import StatVfs
 from rumpfs.vfs.vnode import VREG
@@ -118,6 +118,18 @@ class Image:
         """
         with reported(f"{self.name}:{os.fsdecode(_text(top))}"):
             yield from walk(self.volume, os.fsencode(_text(top)), damaged)
+
+    def read_bytes(self, found: Found) -> bytes:
+        """Return all that a regular file holds which `walk` has found, without looking for its name again.
+
+        Raises:
+            OSError: EISDIR, EINVAL: it is none; it cannot be read.
+        """
+        with reported(found.name):
+            vp = regular(self.volume.mp, found)
+            data = bytearray(vp.i_size)
+            read_into(vp, memoryview(data), 0)
+        return bytes(data)
 
     def statvfs(self) -> StatVfs:
         """Return how much space there is."""

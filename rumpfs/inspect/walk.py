@@ -8,18 +8,20 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from rumpfs.abi import errno
-from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFMT
+from rumpfs.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG
 from rumpfs.base.errors import Corrupt, DiskError, VfsError
 from rumpfs.client.records import StatResult, stat_result
 from rumpfs.fs.ffs.directory import FfsDir
 from rumpfs.fs.ffs.inode import Inode
 from rumpfs.fs.ffs.lookup import DirDamage, read_entries
+from rumpfs.fs.ffs.readwrite import DataInode
 from rumpfs.fs.ffs.ufsmount import FfsMount
+from rumpfs.fs.ffs.vnops import vnode_class
 from rumpfs.inspect.volume import Volume
 from rumpfs.ondisk.ufs.cg import Cg
 from rumpfs.ondisk.ufs.dinode import Dinode, DinodeCodec, dinode_codec
 from rumpfs.ondisk.ufs.direct import Entry
-from rumpfs.vfs.vnode import IFTOVT, NODEV, VDIR, type_of
+from rumpfs.vfs.vnode import IFTOVT, NODEV, VDIR, VREG, type_of
 
 #: blocks of inodes that are kept
 _BLOCKS: Final = 256
@@ -227,6 +229,18 @@ def walk(
 def directory(mp: FfsMount, found: Found) -> FfsDir:
     """Return a directory that was found."""
     return FfsDir(mp, VDIR, found.ino, found.dinode)
+
+
+def regular(mp: FfsMount, found: Found) -> DataInode:
+    """Return a regular file that was found. Errors: EISDIR, EINVAL: it is none."""
+    if found.mode & S_IFMT == S_IFDIR:
+        raise VfsError(errno.EISDIR)
+    if found.mode & S_IFMT != S_IFREG:
+        raise VfsError(errno.EINVAL, "no regular file")
+    dinode = found.dinode
+    vp = vnode_class(dinode)(mp, VREG, found.ino, dinode)
+    assert isinstance(vp, DataInode)
+    return vp
 
 
 def entries_of(

@@ -83,6 +83,7 @@ def test_reading_tells_what_system_calls_tell(made: Path, read: ImageFiles, call
             (read.lstat, super(ImageFiles, called).lstat),
             (read.readlink, super(ImageFiles, called).readlink),
             (read.scandir, super(ImageFiles, called).scandir),
+            (read.listxattr, super(ImageFiles, called).listxattr),
         ):
             assert _said(ours, path) == _said(theirs, path), (ours.__name__, path)
     assert "_kernel" not in read.__dict__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import random
@@ -88,6 +89,27 @@ def test_cat_sends_bytes_and_holes_wherever_they_go(alone: Shell, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     before = b"before " if ">>" in redirect else b""
     assert (tmp_path / "out").read_bytes() == before + expected * 2
+
+
+@pytest.mark.parametrize("words", ["cp new.img:/large out", "cat new.img:/large > out"])
+def test_a_large_file_comes_out_whole_and_takes_no_more_blocks(
+    alone: Shell, tmp_path: Path, words: str
+) -> None:
+    piece = random.Random(5).randbytes(1 << 20)
+    with (tmp_path / "large").open("wb") as file:
+        for number in range(42):
+            file.write(number.to_bytes(8, "big") + piece)
+        file.seek(9 << 20, os.SEEK_CUR)
+        file.write(piece * 20 + b"end")
+    alone.ok("newfs", "-s", "100m", "new.img")
+    alone.ok("cp", "large", "new.img:/")
+    subprocess.run(["sh", "-c", f"{BIN}/rumpfs {words}"], cwd=tmp_path, env=alone.environ, check=True)
+    out, large = tmp_path / "out", tmp_path / "large"
+    assert filecmp.cmp(out, large, shallow=False)
+    with out.open("rb") as file:  # blocks that are set aside have a place, and are not of the file
+        os.fsync(file.fileno())
+    size = out.stat().st_size - (8 << 20 if words.startswith("cp") else 0)
+    assert out.stat().st_blocks * 512 < size + (1 << 20)
 
 
 def test_sparse_files_that_a_kernel_wrote(alone: Shell, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import rumpfs
-from rumpfs.abi.stat import S_IFDIR, S_IFMT
+from rumpfs.abi.stat import S_IFDIR, S_IFMT, S_IFREG
 from rumpfs.inspect.walk import attributes
 from tests.images_util import makefs, manifest, netbsd_image, netbsd_images, standard_tree
 
@@ -69,6 +69,19 @@ def test_the_metadata_of_a_walk_are_those_of_stat(image: Any) -> None:
             )  # fmt: skip
             assert found.mode == dinode.di_mode
             assert attributes(image.volume.mp, found) == st
+
+
+def test_what_a_walk_has_found_can_be_read(image: Any, tree: Path) -> None:
+    for directory in image.walk():
+        for found in directory.entries:
+            path = tree / os.fsdecode(directory.path[1:]) / os.fsdecode(found.name)
+            if found.mode & S_IFMT == S_IFREG:
+                assert image.read_bytes(found) == path.read_bytes()
+                assert found.size == path.stat().st_size
+            else:
+                why = "Is a directory" if found.mode & S_IFMT == S_IFDIR else "no regular file"
+                with pytest.raises(OSError, match=why):
+                    image.read_bytes(found)
 
 
 def test_what_a_caller_takes_out_of_a_walk_is_not_entered(image: Any) -> None:

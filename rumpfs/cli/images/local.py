@@ -6,6 +6,7 @@ started when something asks for it, and at once for writing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from rumpfs.abi import errno
+from rumpfs.abi.extattr import EXTATTR_NAMESPACES
 from rumpfs.abi.limits import PATH_MAX
 from rumpfs.abi.mount import MNT_ASYNC, MNT_FORCE
 from rumpfs.base.address import ImageAddress
@@ -139,6 +141,16 @@ class ImageFiles(ServerFiles):
                     break
                 found += dirents(b"".join(data) if isinstance(data, list) else bytes(data))
         return [entry for entry in found if entry.name not in (b".", b"..")]
+
+    def listxattr(self, path: Any, *, follow_symlinks: bool = True) -> list[str]:
+        """Return the names of the extended attributes, user.NAME and system.NAME."""
+        with self._named(path):
+            vp = self._lookup(path, follow_symlinks)
+            return [
+                f"{prefix}.{os.fsdecode(name)}"
+                for prefix, attrnamespace in EXTATTR_NAMESPACES.items()
+                for name in vp.listextattr(attrnamespace, ROOT)
+            ]
 
     def scan(
         self, path: bytes, failed: Callable[[bytes, OSError], None], above: Any = None
