@@ -16,6 +16,7 @@ WORKERS = 8
 OLD, NEW = b"rename.test1", b"rename.test2"
 
 
+@pytest.mark.slow
 @pytest.mark.needs("rename")
 @pytest.mark.imgsize(50000 * 512)
 def test_renamerace(fs: Volume) -> None:
@@ -39,6 +40,7 @@ def test_renamerace_dirs(fs: Volume) -> None:
     assert fs.stat(b".").nlink == 2 + len(fs.names(b"."))
 
 
+@pytest.mark.slow
 @pytest.mark.needs("rename")
 @pytest.mark.imgsize(50000 * 512)
 def test_renamerace_cycle(fs: Volume) -> None:

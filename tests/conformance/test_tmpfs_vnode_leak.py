@@ -12,6 +12,7 @@ PROGRAM = "fs/tmpfs/t_vnode_leak"
 DIRECTORIES = 4000
 
 
+@pytest.mark.slow
 @pytest.mark.imgsize((DIRECTORIES + 2) * 4096)
 def test_main(fs: Volume) -> None:
     before = sysctlbyname(fs, b"kern.maxvnodes", (DIRECTORIES // 2).to_bytes(4, "little"))

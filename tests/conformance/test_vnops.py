@@ -155,6 +155,7 @@ def test_rename_reg_nodir(fs: Volume) -> None:
     assert fs.error("rename", None, b"file_link") == "EFAULT"
 
 
+@pytest.mark.slow
 @pytest.mark.imgsize(64 << 20)
 def test_create_many(fs: Volume) -> None:
     names = [b"testfile%d" % number for number in range(2324)]

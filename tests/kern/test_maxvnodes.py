@@ -86,6 +86,7 @@ def test_vnode_leak(p: Process) -> None:
     assert len(p.names(b"/m")) == 4000
 
 
+@pytest.mark.slow
 @pytest.mark.oracle("makefs")
 def test_a_walk_keeps_no_more(ffs: Process, machine: Machine) -> None:
     assert machine.kernel.vfs is not None

@@ -111,6 +111,7 @@ def test_what_the_layers_are_for_is_allowed(skeleton: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "target"), BREACHES)
 def test_a_breach_is_caught(skeleton: Path, module: str, target: str) -> None:
     _add_import(skeleton, module, target)

@@ -339,6 +339,7 @@ def _structures(editor: Editor) -> dict[str, list[tuple[int, int]]]:
 KINDS = ["superblock", "cylinder group", "inode", "directory", "indirect block"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "order"), VERSIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flips", [1, 40])

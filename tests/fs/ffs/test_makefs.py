@@ -124,6 +124,7 @@ def crowded_image(request: pytest.FixtureRequest, crowded: Path, tmp_path_factor
     image.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.oracle("makefs")
 @pytest.mark.parametrize("dirhash_max", [1 << 30, 1 << 16], ids=["in memory", "on disk"])
 def test_a_large_directory(crowded: Path, crowded_image: Path, dirhash_max: int) -> None:

@@ -130,6 +130,7 @@ def remote(image: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     assert complaints(image) == []
 
 
+@pytest.mark.slow
 def test_in_step_with_the_model(remote: Callable[[], Remote]) -> None:
     class Steps(InStep):
         def subjects(self) -> tuple[Any, Any]:
