@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from typing import Final
 
 import pyfuse3
@@ -50,15 +51,17 @@ class Habits:
 
     def __init__(self, tried: bool) -> None:
         self._tried = tried
+        self._lock = threading.Lock()
         self._by_pid: dict[int, Habit] = {}
 
     def of(self, pid: int) -> Habit:
         """Return what is known of a process."""
-        habit = self._by_pid.pop(pid, None) or Habit(self._tried)
-        self._by_pid[pid] = habit
-        if len(self._by_pid) > _PROCESSES:
-            del self._by_pid[next(iter(self._by_pid))]
-        return habit
+        with self._lock:
+            habit = self._by_pid.pop(pid, None) or Habit(self._tried)
+            self._by_pid[pid] = habit
+            if len(self._by_pid) > _PROCESSES:
+                del self._by_pid[next(iter(self._by_pid))]
+            return habit
 
 
 class Brief:

@@ -111,7 +111,7 @@ class Operations(Generic[F, H]):
         self._absent = absent(0 if tree.waits else shown.entry_timeout)
         self._absent_yet = absent(0)
         self._former: HostCred | None = None
-        self._habits = Habits(tree.waits)
+        self._habits = Habits(tree.waits and HAS_BRIEF)
 
     def close(self) -> None:
         """The mount is gone: close what is open, forget what the host knew."""
@@ -144,8 +144,9 @@ class Operations(Generic[F, H]):
                 raise
             return self._absent if directory.kept else self._absent_yet
         entry = self.nodes.tell(file, parent, name)
-        if directory.reader is not None and entry.st_mode & S_IFMT != S_IFDIR:
-            directory.reader.curious = True
+        reader = directory.reader
+        if reader is not None and entry.st_mode & S_IFMT != S_IFDIR:
+            reader.curious = True
             directory.reader = None
         return entry
 

@@ -129,18 +129,39 @@ def test_directories_come_with_attributes(seen: Seen) -> None:
     assert [len(seen.asked(letter)) for letter in DIRECTORIES].count(FILES) == 1
 
 
+def filled(client: Client) -> None:
+    """Make the directories and files on a server."""
+    client.mkdir("/t")
+    client.mount("tmpfs", None, "/t")
+    for letter in DIRECTORIES:
+        client.mkdir(f"/t/{letter}")
+        for name in names(letter):
+            client.open(f"/t/{letter}/{name}", "wb").close()
+
+
 def test_a_server_is_asked_for_names_first(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     with serving(tmp_path, "--trace", str(trace)) as server, Client(server.url, "test") as client:
-        client.mkdir("/t")
-        client.mount("tmpfs", None, "/t")
-        for letter in DIRECTORIES:
-            client.mkdir(f"/t/{letter}")
-            for name in names(letter):
-                client.open(f"/t/{letter}/{name}", "wb").close()
+        filled(client)
         options = ("-o", f"attr_timeout=60,entry_timeout=60{OWN}")
         with mounted("rumpfs mount", *options, f"{server.url}:/t", mountpoint=tmp_path / "mnt") as mnt:
             listed = read(mnt, *DIRECTORIES)
             calls = [line.split('"') for line in trace.read_text().splitlines() if " fstatat(" in line]
             assert {words[1] for words in calls} & names("b") == set()
             check(mnt, listed)
+
+
+def test_where_there_are_no_such_entries_attributes_are_given(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, Client(server.url, "test") as client:
+        filled(client)
+        code = f"""
+from rumpfs.fuse import habits, operations
+from rumpfs.fuse.remote.tree import RemoteTree
+
+habits._place, operations.HAS_BRIEF = None, False
+
+def tree(_):
+    return RemoteTree({server.url!r}, b"/t")
+"""
+        with served(code, tmp_path / "mnt") as (mnt, _):
+            check(mnt, read(mnt, *DIRECTORIES))
