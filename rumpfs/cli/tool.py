@@ -300,16 +300,11 @@ class Tool:
         Args:
             texts: addresses of images that are in use, besides those that places are in.
         """
-        if not os.path.exists(path):
-            return False
-        images = (*self._images, *map(parse_image, texts))
-        sources = {image.path for image in images}
-        return any(os.path.exists(source) and os.path.samefile(path, source) for source in sources)
+        return _is_one_of(path, {image.path for image in (*self._images, *map(parse_image, texts))})
 
     def is_around(self, files: Files, path: bytes | str) -> bool:
         """True when a file of the host, by whatever name, is the image that files are in."""
-        sources = [image.path for image, each in self._images.items() if each is files]
-        return any(os.path.exists(source) and os.path.samefile(path, source) for source in sources)
+        return _is_one_of(path, [image.path for image, each in self._images.items() if each is files])
 
     def spare(self, path: bytes | str, *texts: str) -> None:
         """Check that a file of the host, which is to be written anew, is no image that is in use.
@@ -376,6 +371,13 @@ class Tool:
             raise Failure(str(error.strerror)) from error
         hint = hint or remedy(error)
         self.error(f"{where}: {error.strerror or error}{f': {hint}' if hint else ''}")
+
+
+def _is_one_of(path: bytes | str, others: Iterable[str]) -> bool:
+    """True when a file of the host is one of others, by whatever name."""
+    return os.path.exists(path) and any(
+        os.path.exists(other) and os.path.samefile(path, other) for other in others
+    )
 
 
 #: members of JSON documents that are as they were on the command line

@@ -198,8 +198,9 @@ def _rest() -> None:
 
 
 def _used() -> list[str]:
-    """Return the processor time of this process's children."""
-    pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    """Return what the host says of this process's children, among it their processor time (proc(5))."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    pids = children.read_text().split() if children.exists() else []
     return [Path(f"/proc/{pid}/schedstat").read_text() for pid in pids]
 
 
